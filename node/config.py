@@ -36,6 +36,10 @@ CHANGING_FILE = "node.lock"
 """Held by who changes the settings."""
 LOG_FILE = "daemon.log"
 
+USUAL_CONTROL_PORT = 7450
+USUAL_BODY_PORT = 7451
+"""Where a workstation is reached for which nobody has chosen ports, unless a program has one of them."""
+
 _LAN_KEY = "lan_key"
 
 
@@ -53,7 +57,7 @@ OnSuspend = Literal["no", "lock", "unmount"]
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of one workstation. Sizes are bytes; ports of 0 are chosen by the system."""
+    """Settings of one workstation. Sizes are bytes."""
 
     studio: str
     genesis: str
@@ -86,6 +90,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What blocks may take of the line to the bucket, each way."""
     body_port: int = 0
     control_port: int = 0
+    """0 takes the usual port, or any free one if another program has that."""
     dashboard_port: int | None = None
     """None takes the usual port, or any free one if another program has that."""
     dashboard_listen: int | None = None

@@ -10,7 +10,7 @@ from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.interfaces import Interface, interfaces
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
-from lucidnode.node.config import lan_key_of
+from lucidnode.node.config import USUAL_BODY_PORT, USUAL_CONTROL_PORT, lan_key_of
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peer_events import Announcements
@@ -59,6 +59,7 @@ def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> P
             weight=weight_of(limit),
             control_port=config.control_port,
             body_port=config.body_port,
+            usual_ports=(USUAL_CONTROL_PORT, USUAL_BODY_PORT),
             connections=context.connections,
             offers_bytes=limit // 4,
             serves=config.part == "serve",

@@ -239,9 +239,9 @@ def read_port_for_others(text: str) -> int:
     return port
 
 
-def read_any_or_port(text: str) -> int:
-    """Return a port, 0 for any."""
-    return 0 if text.strip().lower() == "any" else read_port(text)
+def read_usual_or_port(text: str) -> int:
+    """Return a port, 0 for `auto`; earlier releases called that `any`."""
+    return 0 if text.strip().lower() in {"auto", "any"} else read_port(text)
 
 
 def read_price(text: str) -> float:

@@ -16,14 +16,13 @@ import msgspec
 
 from lucidnode.node.blocks.indexers import USUAL, USUAL_WORD, WAIT_S
 from lucidnode.node.cache.room import WORKING_ROOM_BYTES
-from lucidnode.node.config import NodeConfig
+from lucidnode.node.config import USUAL_BODY_PORT, USUAL_CONTROL_PORT, NodeConfig
 from lucidnode.node.prices import PROVIDERS
 from lucidnode.node.setting_values import (
     LEAST_REQUESTS,
     BadSetting,
     at_least,
     or_none,
-    read_any_or_port,
     read_directory,
     read_duration,
     read_encryption,
@@ -41,6 +40,7 @@ from lucidnode.node.setting_values import (
     read_requests,
     read_size,
     read_switch,
+    read_usual_or_port,
     show_duration,
     show_or,
     show_rate,
@@ -337,20 +337,22 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
             Setting(
                 "ports.control",
                 "control_port",
-                "The port on which other workstations reach this one; a firewall must let it in.",
-                "a port, or any",
+                "The port on which other workstations reach this one; a firewall must let it in. "
+                f"auto takes {USUAL_CONTROL_PORT}, and another if a program has that.",
+                f"a port, or auto: {USUAL_CONTROL_PORT}, or another if a program has that",
                 ANEW,
-                read_any_or_port,
-                lambda value: str(value) if value else "any",
+                read_usual_or_port,
+                lambda value: str(value) if value else "auto",
             ),
             Setting(
                 "ports.bodies",
                 "body_port",
-                "The port over which other workstations fetch blocks; a firewall must let it in.",
-                "a port, or any",
+                "The port over which other workstations fetch blocks; a firewall must let it in. "
+                f"auto takes {USUAL_BODY_PORT}, and another if a program has that.",
+                f"a port, or auto: {USUAL_BODY_PORT}, or another if a program has that",
                 ANEW,
-                read_any_or_port,
-                lambda value: str(value) if value else "any",
+                read_usual_or_port,
+                lambda value: str(value) if value else "auto",
             ),
             Setting(
                 "ports.dashboard",

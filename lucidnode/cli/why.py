@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,7 +16,7 @@ from lucidnode.blocks_of_paths import located, places_of, uses_of
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.file_blocks import BlockPlace, BlockUse
+from lucidnode.node.client.file_blocks import BlockPlace, BlockUse, WhyPassedOver
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.config import SOCKET_FILE, load_config
 
@@ -88,10 +88,11 @@ async def _looked(home: Path, file: Path) -> _Looked:
     return _Looked(parts, loose, names)
 
 
-def _said(part: _Part) -> tuple[str, str, list[str]]:
+def _said(part: _Part) -> tuple[object, ...]:
     """Return what neighbours have in common that share a line."""
-    asked = part.at.asked_first if part.at.place == "away" else []
-    return part.at.place, part.at.came_from, asked
+    at = part.at
+    then = [at.asked_first, at.passed_over] if at.place == "away" else []
+    return at.place, at.came_from, at.came_past, then
 
 
 def _row(group: list[_Part], names: dict[str, str]) -> list[str]:
@@ -102,7 +103,8 @@ def _row(group: list[_Part], names: dict[str, str]) -> list[str]:
         size(sum(part.use.used for part in group)),
         f"{len({part.use.id for part in group}):,}",
         _where(at, names),
-        {"": "", "peer": "a colleague", "bucket": "the cloud"}[at.came_from],
+        {"": "", "peer": "a colleague", "bucket": "the cloud"}[at.came_from]
+        + _passed_over(at.came_past, names),
         _took([each.took_s for each in came]),
         "" if not came else _when(max(each.came_ns for each in came)),
     ]
@@ -128,7 +130,22 @@ def _where(at: BlockPlace, names: dict[str, str]) -> str:
             return "on this disk, not in the cloud yet"
         case "away":
             asked = [names.get(device, device[:8]) for device in at.asked_first]
-            return f"away; asked next: {', then '.join([*asked, 'the cloud'])}"
+            return f"away; asked next: {', then '.join([*asked, 'the cloud'])}" + _passed_over(
+                at.passed_over, names
+            )
+
+
+_WHY: Final[dict[WhyPassedOver, str]] = {
+    "away": "is away",
+    "resting": "did not answer in time",
+    "slow": "was much slower than the cloud",
+}
+
+
+def _passed_over(past: list[tuple[str, WhyPassedOver]], names: dict[str, str]) -> str:
+    """Return which workstations were passed over and why, behind what came of it; nothing if none was."""
+    said = [f"{names.get(device, device[:8])} {_WHY[why]}" for device, why in past]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _took(seconds: list[float]) -> str:
@@ -157,9 +174,15 @@ def _facts(file: Path, looked: _Looked) -> dict[str, Any]:
                 "took_seconds": round(part.at.took_s, 6) if part.at.came_from else None,
                 "came_at": part.at.came_ns / 1e9 if part.at.came_from else None,
                 "asked_first": part.at.asked_first,
+                "passed_over": _devices(part.at.passed_over),
+                "came_past": _devices(part.at.came_past),
                 "withheld_from": part.at.withheld_from or None,
                 "withheld_at": part.at.withheld_ns / 1e9 if part.at.withheld_from else None,
             }
             for part in looked.parts
         ],
     }
+
+
+def _devices(past: list[tuple[str, WhyPassedOver]]) -> list[dict[str, str]]:
+    return [{"device": device, "why": why} for device, why in past]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from cachetools import LRUCache
 
+from lucidnode.node.blocks.fetch import PassedOver
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import BlockId
 
@@ -20,13 +21,14 @@ CameFrom = Literal["peer", "bucket"]
 class Arrival(NamedTuple):
     """Where a block came from, how many seconds whoever asked had waited, when in ns since 1970.
 
-    And when by the boot clock.
+    And when by the boot clock, and which owners were passed over.
     """
 
     came_from: CameFrom
     took_s: float
     came_ns: int
     came_boot_s: float
+    past: Sequence[PassedOver]
 
 
 class Arrivals:
@@ -45,13 +47,20 @@ class Arrivals:
         """Return what `note` wants to know of the moment at which a block is asked for."""
         return self._clock.boot()
 
-    def note(self, block: BlockId, came_from: CameFrom, size: int, began: float) -> None:
-        """Remember that *block*, *size* bytes, came now to somebody who asked for it at *began*."""
+    def note(
+        self,
+        block: BlockId,
+        came_from: CameFrom,
+        size: int,
+        began: float,
+        past: Sequence[PassedOver] = (),
+    ) -> None:
+        """Remember that *block*, *size* bytes, came now to somebody who asked for it at *began*, *past* owners."""
         now = self._clock.boot()
         last = self._last.get(block)
         if last is None or last.came_boot_s < began:
             self._count(came_from, size)
-        self._last[block] = Arrival(came_from, now - began, self._clock.wall_ns(), now)
+        self._last[block] = Arrival(came_from, now - began, self._clock.wall_ns(), now, past)
 
     def of(self, block: BlockId) -> Arrival | None:
         """Return how *block* came here the last time, None if it did not, or is forgotten."""

@@ -32,6 +32,7 @@ from lucidnode.node.cache.held_file import HeldFile
 from lucidnode.node.cache.verified import Ciphertext, verified_aside
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.file_blocks import WhyPassedOver
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.single_flight import SingleFlight
 from lucidnode.node.client.supervision import Tasks
@@ -74,6 +75,13 @@ class FetchAttempt(NamedTuple):
     through: bool
 
 
+class PassedOver(NamedTuple):
+    """A peer that is not asked for a block of its own."""
+
+    device: DeviceId
+    why: WhyPassedOver
+
+
 class PeerBlockSource(Protocol):
     """The other nodes on the LAN."""
 
@@ -88,6 +96,9 @@ class PeerBlockSource(Protocol):
 
     def holders(self) -> Sequence[DeviceId]:
         """Return every peer that can be asked now: any of them may hold a copy."""
+
+    def passed_over(self, block: BlockId) -> Sequence[PassedOver]:
+        """Return the owners of *block* that are not asked for it now, and why."""
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
@@ -182,6 +193,10 @@ class BlockSource:
         if ciphertext is None:
             return None
         return Fetched("peer", ciphertext, await self._cache.put(block, ciphertext))
+
+    def passed_over(self, block: BlockId) -> Sequence[PassedOver]:
+        """Return the owners of *block* in the office that are not asked for it now, and why."""
+        return self._office.passed_over(block)
 
     async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
         """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""

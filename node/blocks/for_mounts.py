@@ -73,7 +73,8 @@ class BlocksForMounts:
                 raise Refused(self._staging.missing) from error
             raise
         if fetched.source != "cache":
-            self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began)
+            past = self._source.passed_over(block)
+            self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began, past)
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else bytes(fetched.ciphertext)
 

@@ -84,10 +84,16 @@ class BlocksForPeople:
         came = self._arrivals.of(block)
         asked: list[str] = [attempt.device for attempt in self._office.route(block)]
         held = self._indexers.withheld(block) or WithheldBlock("", 0)
-        if came is None:
-            return BlockPlace(place, "", 0.0, 0, asked, held.program, held.wall_ns)
         return BlockPlace(
-            place, came.came_from, came.took_s, came.came_ns, asked, held.program, held.wall_ns
+            place,
+            "" if came is None else came.came_from,
+            0.0 if came is None else came.took_s,
+            0 if came is None else came.came_ns,
+            asked,
+            held.program,
+            held.wall_ns,
+            [(device, why) for device, why in self._office.passed_over(block)],
+            [] if came is None else [(device, why) for device, why in came.past],
         )
 
 

@@ -85,13 +85,19 @@ Place = Literal["cache", "waiting", "away"]
 """On this disk: in the cache, or waiting for its upload. Or neither."""
 
 
+WhyPassedOver = Literal["away", "resting", "slow"]
+"""Of a peer that a block belongs to: there is no link to it; it did not answer in time, and is left alone for
+up to half a minute; another source was much quicker, and the same. Who gave wrong blocks owns none."""
+
+
 class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """Where one block is, and how it came here the last time, if it did since the daemon started.
 
     *came_from* is "" for what did not come. *took_s* are the seconds that whoever asked for it
     waited, *came_ns* is when it came, in ns since 1970. *asked_first* are the devices that would be
     asked for it before the bucket. *withheld_from* is the indexer that did not get it last, at
-    *withheld_ns*; "" for none.
+    *withheld_ns*; "" for none. *passed_over* are the devices that it belongs to and that are not
+    asked now, *came_past* those that were not, or in vain, when it came.
     """
 
     place: Place
@@ -101,6 +107,8 @@ class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
     asked_first: list[str]
     withheld_from: str = ""
     withheld_ns: int = 0
+    passed_over: list[tuple[str, WhyPassedOver]] = []
+    came_past: list[tuple[str, WhyPassedOver]] = []
 
 
 class BlockPlaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

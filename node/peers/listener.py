@@ -39,11 +39,16 @@ AUTHENTICATE_TIMEOUT_S = 3.0
 """Seconds to show it."""
 
 
-def bind(host: str | None, port: int) -> socket.socket:
-    """Return a listening socket; *port* 0 lets the system choose, *host* None means everywhere.
+def bind(host: str | None, port: int, usual: int = 0) -> socket.socket:
+    """Return a listening socket; *host* None means everywhere.
+
+    *port* 0 takes the *usual* one, and lets the system choose if there is none or somebody has it.
 
     Raises PortTaken.
     """
+    if usual and not port:
+        with contextlib.suppress(PortTaken):
+            return bind(host, usual)
     try:
         if host is None and socket.has_dualstack_ipv6():
             bound = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from lucidnode.discovery.candidate import Candidate
-from lucidnode.node.blocks.fetch import FetchAttempt
+from lucidnode.node.blocks.fetch import FetchAttempt, PassedOver
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.bucket.pace import Pace, RateLimit
 from lucidnode.node.cache.verified import Ciphertext
@@ -66,7 +66,7 @@ ROUND_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
-    """How this node takes part. Port 0 lets the system choose; host None listens everywhere.
+    """How this node takes part. Host None listens everywhere.
 
     Unless it *serves*, nobody reaches it and it owns nothing; unless it *asks*, it dials nobody.
     """
@@ -78,6 +78,8 @@ class PeerSettings:
     """How many each port may have open."""
     offers_bytes: int
     """What one device may put into the cache here in an hour."""
+    usual_ports: tuple[int, int] = (0, 0)
+    """What is taken for control and bodies where the port is 0, if nobody else has it."""
     host: str | None = None
     serves: bool = True
     asks: bool = True
@@ -192,7 +194,9 @@ class PeerNetwork:
         settings = self._settings
         # Who serves nobody is reached by nobody: a port that answered would only be asked in vain.
         server_or_not = (
-            PeerServer(settings.host, settings.control_port, settings.body_port)
+            PeerServer(
+                settings.host, settings.control_port, settings.body_port, settings.usual_ports
+            )
             if settings.serves
             else NoServer()
         )
@@ -285,6 +289,10 @@ class PeerNetwork:
     def holders(self) -> Sequence[DeviceId]:
         """Return every peer that can be asked now."""
         return self._peers.holders()
+
+    def passed_over(self, block: BlockId) -> Sequence[PassedOver]:
+        """Return the owners of *block* that are not asked now, and why."""
+        return self._peers.passed_over(block)
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool

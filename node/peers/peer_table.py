@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lucidnode.discovery.ring import Ring, relieved
-from lucidnode.node.blocks.fetch import FetchAttempt
+from lucidnode.node.blocks.fetch import FetchAttempt, PassedOver
+from lucidnode.node.client.file_blocks import WhyPassedOver
 from lucidnode.node.client.ids import BlockId, DeviceId
 from lucidnode.node.peers.claimed_totals import ClaimedTotals
 from lucidnode.node.peers.link import PeerLink
@@ -172,6 +173,14 @@ class PeerTable:
                 route.insert(0, FetchAttempt(first, through=False))
         return route
 
+    def passed_over(self, block: BlockId) -> list[PassedOver]:
+        """Return the owners of *block* that are not asked now, and why."""
+        return [
+            PassedOver(device, _why(self._all[device]))
+            for device in self.owners(block)
+            if device != self._me and not self._usable(device)
+        ]
+
     def holders(self) -> list[DeviceId]:
         """Return every peer that can be asked."""
         return [device for device in self._all if self._usable(device)]
@@ -182,3 +191,9 @@ class PeerTable:
 
     def _load(self, device: DeviceId) -> int:
         return self._all[device].under_way
+
+
+def _why(peer: Peer) -> WhyPassedOver:
+    if peer.access is None:
+        return "away"
+    return "slow" if peer.health.lost_hedge else "resting"

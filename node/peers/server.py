@@ -37,10 +37,13 @@ SHUTDOWN_TIMEOUT_S = 0.2
 class PeerServer:
     """The control port and the body port, taken on creation. Raises PortTaken."""
 
-    def __init__(self, host: str | None, control_port: int, body_port: int) -> None:
-        self._control = bind(host, control_port)
+    def __init__(
+        self, host: str | None, control_port: int, body_port: int, usual: tuple[int, int] = (0, 0)
+    ) -> None:
+        """*usual* are the ports to try where one is 0."""
+        self._control = bind(host, control_port, usual[0])
         try:
-            self._body = bind(host, body_port)
+            self._body = bind(host, body_port, usual[1])
         except BaseException:
             self._control.close()
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 from disk_fixture import ManualClock, make_block
 
 from lucidnode.node.blocks.arrivals import Arrivals
+from lucidnode.node.blocks.fetch import PassedOver
+from lucidnode.node.client.ids import DeviceId
 
 
 def test_a_block_that_several_asked_for_at_once_is_counted_once() -> None:
@@ -28,8 +30,9 @@ def test_the_last_arrival_is_remembered_with_how_long_it_took() -> None:
     block, stranger = make_block()[0], make_block()[0]
     began = arrivals.begin()
     clock.now += 0.25
-    arrivals.note(block, "peer", 10, began)
+    past = [PassedOver(DeviceId("d" * 32), "away")]
+    arrivals.note(block, "peer", 10, began, past)
     found = arrivals.of(block)
     assert found is not None
-    assert (found.came_from, found.took_s) == ("peer", 0.25)
+    assert (found.came_from, found.took_s, found.past) == ("peer", 0.25, past)
     assert arrivals.of(stranger) is None

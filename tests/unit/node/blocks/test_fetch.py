@@ -25,7 +25,7 @@ from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
-from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
+from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt, PassedOver
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
 from lucidnode.node.blocks.indexers import IndexerRules, Indexers
@@ -63,6 +63,9 @@ class Peers:
 
     def holders(self) -> Sequence[DeviceId]:
         return self.everyone
+
+    def passed_over(self, block: BlockId) -> Sequence[PassedOver]:
+        return [PassedOver(device, "resting") for device in self.blamed]
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool

@@ -9,7 +9,7 @@ import pytest
 from lab.virtual_loop import LoopClock, run_virtual
 
 from lucidnode.node.blocks.arrivals import Arrivals
-from lucidnode.node.blocks.fetch import Fetched
+from lucidnode.node.blocks.fetch import Fetched, PassedOver
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.indexers import (
     USUAL_WORD,
@@ -42,6 +42,9 @@ class Source:
 
     async def near(self, _project: ProjectId, block: BlockId) -> Fetched | None:
         return Fetched("peer", bytes(MIB), kept=True) if block in self.nearby else None
+
+    def passed_over(self, _block: BlockId) -> list[PassedOver]:
+        return []
 
     async def fetch(self, _project: ProjectId, block: BlockId) -> Fetched:
         self.fetched.append(block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import cast
 
-from lucidnode.node.blocks.fetch import FetchAttempt
+from lucidnode.node.blocks.fetch import FetchAttempt, PassedOver
 from lucidnode.node.client.ids import BlockId, DeviceId
 from lucidnode.node.peers.link import PeerLink
 from lucidnode.node.peers.peer_table import ABSENCE_GRACE_S, RELIEF_REQUESTS, PeerTable
@@ -100,6 +100,18 @@ def test_a_banned_peer_owns_nothing_is_not_asked_and_stays_so() -> None:
     peers.reached(wire(A), cast(ClientSession, object()), 4)
     assert peers.shares().keys() == {ME, B}
     assert peers.holders() == [B]
+
+
+def test_owners_that_are_not_asked_are_told_of_with_the_reason() -> None:
+    peers, links = office(A, B)
+    [block] = [b for b in BLOCKS if peers.owners(b) == [A, B]][:1]
+    assert peers.passed_over(block) == []
+    peers.met(A).health.failed()
+    assert peers.passed_over(block) == [PassedOver(A, "resting")]
+    peers.met(A).health.probed(alive=True)
+    peers.met(A).health.failed(lost_hedge=True)
+    peers.lost(links[B], now=100.0)
+    assert peers.passed_over(block) == [PassedOver(A, "slow"), PassedOver(B, "away")]
 
 
 def test_a_busy_owner_is_relieved_by_a_copy_but_still_the_one_to_read_through() -> None:
