@@ -159,6 +159,8 @@ class MountEvents:
         return {
             "project": self.access.name,
             "workstation": self.access.workstation,
+            "member": self.access.who(self.access.device)[0],
+            "role": self.access.role or "",
             "bytes": size,
             "inodes": inodes,
             "conflicts": self.conflicts.paths(),

@@ -64,6 +64,7 @@ def status_snapshot(
         office=office,
         cache=cache,
         pending_uploads=uploads.pending,
+        fetch_times=context.metrics.fetch_times,
         indexers=indexers.counts,
         addresses=lambda: {
             "dashboard": dashboard.url,

@@ -24,7 +24,7 @@ from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import DayCounts, day_counts
-from lucidnode.node.status.history import SERIES, SPANS
+from lucidnode.node.status.history import SERIES, SPANS, FetchTimes
 from lucidnode.node.status.metrics import Metrics
 from lucidnode.node.status.snapshot import StatusSnapshot
 
@@ -156,6 +156,7 @@ class Scene:
             office=self.office,
             cache=FixedCache(),
             pending_uploads=lambda: self.uploads,
+            fetch_times=lambda: FetchTimes((), ()),
             indexers=dict,
             addresses=dict,
             alerts=self.alerts,

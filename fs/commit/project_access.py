@@ -80,6 +80,11 @@ class ProjectAccess:
         return self._view.role_in(self._id) != "viewer" and self.closed is None
 
     @property
+    def role(self) -> Role | None:
+        """What this member may do in the project."""
+        return self._view.role_in(self._id)
+
+    @property
     def closed(self) -> Closed | None:
         """Why nobody may change the project now, archived or deleted as it is."""
         return self._project.closed

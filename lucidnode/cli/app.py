@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +20,6 @@ from lucidnode.cli.mistyped import what_was_meant
 from lucidnode.fs.channel.device import built
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
-
-_VERSION = f"%(prog)s, version %(version)s, {'with' if built() else 'without'} the kernel channel"
 
 _COMMANDS = {
     "init": "studio",
@@ -94,6 +93,9 @@ _COMMANDS = {
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
 
+_ALSO = {"unmount": "umount"}
+"""What a command is called as well, by fingers that never learned the other spelling."""
+
 _HIDDEN = {
     "keep",
     "mount-process",
@@ -145,6 +147,7 @@ class _LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002  # click's signature
         cmd_name: str,
     ) -> click.Command | None:
+        cmd_name = _ALSO.get(cmd_name, cmd_name)
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
@@ -158,6 +161,21 @@ class _LazyGroup(click.Group):
         return [*map(CompletionItem, names), *click.Command.shell_complete(self, ctx, incomplete)]
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # click's
+    if not wanted or context.resilient_parsing:
+        return
+    # Imported for this alone: `lucidnode status` needs none of it.
+    from lucidnode.cli.output import JSON_VERSION  # noqa: PLC0415
+    from lucidnode.node.client.roster_entry import MAX_FORMAT  # noqa: PLC0415
+    from lucidnode.node.peers.messages import PROTOCOL  # noqa: PLC0415
+
+    click.echo(
+        f"lucidnode, version {version('lucidnode')}, {'with' if built() else 'without'} the kernel channel\n"
+        f"formats of the bucket 1 to {MAX_FORMAT}, protocol between workstations {PROTOCOL}, JSON {JSON_VERSION}"
+    )
+    context.exit()
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -169,7 +187,14 @@ class _LazyGroup(click.Group):
     type=click.Path(file_okay=False, path_type=Path),
     help="Where this workstation keeps its keys, settings and cache. [env: LUCIDNODE_HOME]",
 )
-@click.version_option(package_name="lucidnode", message=_VERSION)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, the formats that it reads and writes, and exit.",
+)
 @click.pass_context
 def cli(context: click.Context, home: Path | None) -> None:
     """One encrypted drive in the cloud that feels local.

@@ -14,7 +14,6 @@ _NO_OPTION = re.compile(r"No such option '?(-[^' ]+?)'?\.?(?: .*)?", re.DOTALL)
 
 _OTHERWISE = {
     "": {
-        "unmount": "umount",
         "start": "daemon",
         "stop": "exit",
         "quit": "exit",

@@ -18,7 +18,6 @@ from lucidnode.cli.output import (
     alert_line,
     as_json,
     counted,
-    duration,
     in_blocks,
     is_cache_missing,
     moment,
@@ -30,6 +29,7 @@ from lucidnode.cli.output import (
 from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.service_state import read_state, runs, why_away
+from lucidnode.cli.status_answers import status_answers
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused, Unavailable
@@ -88,7 +88,7 @@ def _waiting(status: dict[str, Any]) -> str:
 @as_json
 @click.pass_obj
 def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
-    """Show what runs on this workstation and how it is.
+    """Show whether your work is safe, your drives fast, who you are here, and what there is to do.
 
     \b
     Example:
@@ -105,14 +105,13 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
         if not found["alerts"]:
             click.echo("Nothing is amiss.")
         return
-    uploads, mounts = found["uploads"], found["mounts"]
+    mounts = found["mounts"]
     show_facts(
         [
+            *status_answers(found),
+            ("other workstations", f"{found['peers']} connected" if found["peers"] else "none"),
             ("bucket", found["bucket"]),
             ("dashboard", found["addresses"]["dashboard"]),
-            ("other workstations", f"{found['peers']} connected" if found["peers"] else "none"),
-            ("waiting to upload", _to_upload(uploads)),
-            *([] if mounts else [("mounted", "nothing")]),
         ]
     )
     if mounts:
@@ -235,14 +234,6 @@ def _persistent(home: Path, mounts: list[dict[str, Any]]) -> list[dict[str, Any]
 def _show_alerts(alerts: list[dict[str, Any]]) -> None:
     for alert in alerts:
         click.echo(f"! {alert_line(alert)}")
-
-
-def _to_upload(uploads: dict[str, Any]) -> str:
-    waiting = in_blocks(uploads["bytes"], uploads["blocks"])
-    if not uploads["bytes_per_second"] or not uploads["blocks"]:
-        return waiting
-    rate, left = size(uploads["bytes_per_second"]), duration(uploads["seconds_left"])
-    return f"{waiting}, at {rate}/s {left} left"
 
 
 def _moving(file: dict[str, Any]) -> list[str]:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 
 
+JSON_VERSION = 1
+"""Of all that `--json` prints (docs/json.md): another number where a field goes or means something else, none
+where one comes."""
+
+
 def show_json(facts: Any) -> None:
     """Print *facts* as indented JSON on standard output."""
     try:

@@ -183,7 +183,9 @@ class History:
             start = len(SERIES) + place * _FETCH_COUNTS
             of_source = [step[start : start + _FETCH_COUNTS] for step in steps]
             total = [sum(counts) for counts in zip(*of_source, strict=True)]
-            times[source] = {f"p{percent}_ms": _within(total, percent) for percent in (50, 95, 99)}
+            times[source] = {
+                f"p{percent}_ms": within_ms(total, percent) for percent in (50, 95, 99)
+            }
         return {
             "span": span,
             "step_s": step_s,
@@ -210,7 +212,7 @@ def _nothing() -> tuple[NodeTotals, FetchTimes]:
     return NodeTotals(), FetchTimes(none, none)
 
 
-def _within(counts: Sequence[int], percent: int) -> float | None:
+def within_ms(counts: Sequence[int], percent: int) -> float | None:
     """Return the bound in ms that *percent* of 100 did not exceed; the last one for what took longer."""
     wanted = sum(counts) * percent / 100
     if not wanted:

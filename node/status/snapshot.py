@@ -22,6 +22,7 @@ from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.prices import PriceList
 from lucidnode.node.savings import DayCounts, NodeTotals, period
+from lucidnode.node.status.history import FetchTimes, within_ms
 from lucidnode.node.status.summary import node_summary
 
 _MOST_NAMES = 256
@@ -101,6 +102,7 @@ class StatusSnapshot:
         office: PeerStatusSource,
         cache: CacheStatusSource,
         pending_uploads: Callable[[], UploadStatusSource],
+        fetch_times: Callable[[], FetchTimes],
         indexers: Callable[[], dict[str, IndexerCounts]],
         addresses: Callable[[], dict[str, str]],
         alerts: Alerts,
@@ -121,6 +123,7 @@ class StatusSnapshot:
         self._office = office
         self._cache = cache
         self._pending_uploads = pending_uploads
+        self._fetch_times = fetch_times
         self._indexers = indexers
         self._addresses = addresses
         self._alerts = alerts
@@ -168,6 +171,8 @@ class StatusSnapshot:
         return {
             "device": self._device,
             "bucket": self._bucket,
+            "me": _me(answers),
+            "speed": self._speed(),
             "addresses": self._addresses(),
             "mounts": [_mount(mount) for mount, _ in answers],
             "uploads": {
@@ -214,6 +219,20 @@ class StatusSnapshot:
             "indexers": self.indexers(),
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": _shown_alerts(self._alerts.current(), answers),
+        }
+
+    def _speed(self) -> dict[str, Any]:
+        """Return what was read since the daemon started, how much of that from the cloud, and how long blocks took.
+
+        The times are what half of the blocks kept, in ms; None where none came.
+        """
+        totals, times = self.totals(), self._fetch_times()
+        from_memory_or_disk = totals.read_memory + totals.read_cache + totals.read_unsent
+        return {
+            "read_bytes": from_memory_or_disk + totals.read_peer + totals.read_bucket,
+            "from_cloud_bytes": totals.read_bucket,
+            "colleague_ms": within_ms(times.peer, 50),
+            "cloud_ms": within_ms(times.bucket, 50),
         }
 
     def indexers(self) -> list[dict[str, Any]]:
@@ -382,6 +401,14 @@ class StatusSnapshot:
             "office": self._peers(answers),
             "cache": await self.cache(),
         }
+
+
+def _me(answers: list[_Answered]) -> dict[str, str] | None:
+    """Return who works here, as the first mount that answers knows: names are sealed for everybody else."""
+    for _, answer in answers:
+        if answer is not None and answer.facts.get("member"):
+            return {key: str(answer.facts[key]) for key in ("member", "role", "workstation")}
+    return None
 
 
 def _listed(fact: object) -> list[str]:

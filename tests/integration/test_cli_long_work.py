@@ -53,7 +53,7 @@ def test_umount_shows_what_is_left_and_ends_when_it_is_in_the_cloud(
     uplink.rate = MB / 4
     (mountpoint / "clip").write_bytes(os.urandom(10 * MB))
     waiting = station.ok("status").out
-    assert re.search(r"waiting to upload\s+[\d.]+ MB in \d+ blocks", waiting)
+    assert re.search(r"your work\s+safe on this disk; .*: [\d.]+ MB in \d+ blocks", waiting)
     code, shown = station.on_terminal(
         LUCIDNODE, "umount", str(mountpoint), answers=((" MB left", uplink.hurry),)
     )

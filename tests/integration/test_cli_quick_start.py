@@ -59,8 +59,8 @@ def test_a_second_workstation_reads_what_the_first_wrote_and_facts_read_well(
         assert re.fullmatch(r"demo +256 KiB +[0-9a-f]{32} *", listed[1])
         status = first.ok("status").out
         assert re.search(r"^other workstations +none *$", status, re.MULTILINE)
-        assert re.search(r"^waiting to upload +nothing *$", status, re.MULTILINE)
-        assert re.search(r"^mounted +nothing *$", status, re.MULTILINE)
+        assert re.search(r"^your work +safe in the cloud, all of it *$", status, re.MULTILINE)
+        assert re.search(r"^your drives +nothing is mounted *$", status, re.MULTILINE)
         assert first.ok("status", "--alerts").out == "Nothing is amiss.\n"
         invited = first.unlocked("invite", "--unattended", "--for", "Ada")
         ticket, code = invited.out.splitlines()

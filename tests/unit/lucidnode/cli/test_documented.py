@@ -150,3 +150,19 @@ def test_every_command_stands_in_one_place_of_the_help() -> None:
     assert sorted(placed) == sorted(
         names[1] for names, command in EVERY if len(names) == 2 and not command.hidden
     )
+
+
+def test_unmount_is_umount() -> None:
+    context = click.Context(cli)
+    assert cli.get_command(context, "unmount") is cli.get_command(context, "umount")
+    assert "unmount" not in cli.list_commands(context)
+
+
+def test_the_version_says_which_formats_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"], prog_name="lucidnode", standalone_mode=False) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"lucidnode, version \S+, with(out)? the kernel channel\n"
+        r"formats of the bucket 1 to \d+, protocol between workstations \d+, JSON \d+\n",
+        said,
+    )

@@ -22,7 +22,7 @@ def said_to(home: Path, *typed: str) -> str:
     ("typed", "said"),
     [
         ("mout demo", "Did you mean 'mount'?"),
-        ("unmount /drive", "Did you mean 'umount'?"),
+        ("umunt /drive", "Did you mean 'umount'?"),
         # Nouns and verbs in the other order, or the verb left out.
         ("project demo create", "what to do comes first, as in `lucidnode project create demo`"),
         ("config cache.limit 5GB", "Did you mean 'lucidnode config set cache.limit 5GB'?"),

@@ -15,6 +15,7 @@ from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import DayCounts, NodeTotals
+from lucidnode.node.status.history import FetchTimes
 from lucidnode.node.status.snapshot import StatusSnapshot
 
 
@@ -65,6 +66,7 @@ def facts_of(
         office=office or quiet,
         cache=quiet,
         pending_uploads=lambda: quiet,
+        fetch_times=lambda: FetchTimes((), ()),
         indexers=dict,
         addresses=dict,
         alerts=alerts or Alerts(ManualClock()),
