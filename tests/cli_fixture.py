@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import json_schema
 from lab.daemon_socket import ask
 
 from lucidnode import membership, node_key
@@ -91,6 +92,8 @@ class Workstation:
             stdin=subprocess.DEVNULL,
         )
         assert "Traceback" not in done.stdout + done.stderr
+        if "--json" in words and done.stdout:
+            json_schema.check(tuple(map(str, words)), done.stdout)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *words: str | Path, timeout: float = 60) -> Ended:

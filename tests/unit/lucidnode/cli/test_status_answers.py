@@ -39,7 +39,12 @@ def test_who_works_here() -> None:
 
 
 def test_work_is_said_to_be_in_the_cloud_only_when_all_of_it_is() -> None:
-    uploads = {"blocks": 3, "bytes": 12_000_000, "bytes_per_second": 0, "seconds_left": None}
+    uploads: dict[str, Any] = {
+        "blocks": 3,
+        "bytes": 12_000_000,
+        "bytes_per_second": 0,
+        "seconds_left": None,
+    }
     safe = "safe on this disk; on its way to the cloud: "
     assert answers(uploads=uploads)["your work"] == safe + "12.0 MB in 3 blocks"
     uploads |= {"bytes_per_second": 3_000_000, "seconds_left": 4.0}
