@@ -10,10 +10,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from lucidnode.fs.programs.requests import (
     LENGTH_BYTES,
@@ -63,17 +62,6 @@ class ProgramSocket:
         except BaseException:
             self._socket.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the connection."""
@@ -184,5 +172,5 @@ def ask_to_leave(path: Path) -> None:
 
     Raises OSError, with EBUSY if one is, and DoorGone.
     """
-    with ProgramSocket(path) as connection:
+    with closing(ProgramSocket(path)) as connection:
         connection.ask(MakeWay(), Done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pwd
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,11 +22,42 @@ from lucidnode.smb_gateway import BadShare, SmbShare, smb_configuration
 _STATE = Path("/var/lib/lucidnode-samba")
 _NFS_STATE = Path("/var/lib/lucidnode-nfs")
 
-_output = click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write it into this file instead of printing it.",
-)
+_Command = Callable[..., None]
+
+
+def _handed_on(
+    *, name: str, port: int, at_port: str, state: Path, keeps: str
+) -> Callable[[_Command], _Command]:
+    """Return what gives a command DIRECTORY and the options that every server has.
+
+    *name* is the option for its name on the network; *at_port* says who looks at *port*, and *keeps*
+    what the server keeps in *state*.
+    """
+    parts = (
+        click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path)),
+        click.option(
+            name, metavar="NAME", help="Its name on the network; that of DIRECTORY otherwise."
+        ),
+        click.option("--read-only", is_flag=True, help="Nobody changes anything through it."),
+        click.option(
+            "--port", type=click.IntRange(1, 65535), default=port, show_default=True, help=at_port
+        ),
+        click.option(
+            "--state", type=click.Path(path_type=Path), default=state, show_default=True, help=keeps
+        ),
+        click.option(
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write it into this file instead of printing it.",
+        ),
+    )
+
+    def given(command: _Command) -> _Command:
+        for part in reversed(parts):
+            command = part(command)
+        return command
+
+    return given
 
 
 @click.group("gateway", short_help="Hand a mount on to macOS, Windows and NFS.")
@@ -43,7 +75,6 @@ def gateway_command() -> None:
 
 
 @gateway_command.command("smb")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--user",
     "users",
@@ -52,25 +83,13 @@ def gateway_command() -> None:
     metavar="NAME",
     help="A user of this machine who may use the share. Repeatable.",
 )
-@click.option(
-    "--share", metavar="NAME", help="Its name on the network; that of DIRECTORY otherwise."
+@_handed_on(
+    name="--share",
+    port=445,
+    at_port="macOS and Windows look at 445.",
+    state=_STATE,
+    keeps="Where this Samba keeps its users and files, apart from the machine's own.",
 )
-@click.option("--read-only", is_flag=True, help="Nobody changes anything through it.")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=445,
-    show_default=True,
-    help="macOS and Windows look at 445.",
-)
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=_STATE,
-    show_default=True,
-    help="Where this Samba keeps its users and files, apart from the machine's own.",
-)
-@_output
 @click.pass_obj
 def gateway_smb(
     home: Path,
@@ -122,7 +141,6 @@ _FOLDERS = ("private", "lock", "state", "cache", "run", "ncalrpc")
 
 
 @gateway_command.command("nfs")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--client",
     "clients",
@@ -131,19 +149,13 @@ _FOLDERS = ("private", "lock", "state", "cache", "run", "ncalrpc")
     metavar="ADDRESS",
     help="A machine that may use it, or a network as 192.168.7.0/24. Repeatable.",
 )
-@click.option(
-    "--export", metavar="NAME", help="Its name on the network; that of DIRECTORY otherwise."
+@_handed_on(
+    name="--export",
+    port=2049,
+    at_port="NFS clients look at 2049.",
+    state=_NFS_STATE,
+    keeps="Where this server keeps what it must remember.",
 )
-@click.option("--read-only", is_flag=True, help="Nobody changes anything through it.")
-@click.option("--port", type=click.IntRange(1, 65535), default=2049, show_default=True)
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=_NFS_STATE,
-    show_default=True,
-    help="Where this server keeps what it must remember.",
-)
-@_output
 @click.pass_obj
 def gateway_nfs(
     home: Path,
