@@ -88,6 +88,8 @@ class FileSaver:
             file.in_flight.remove(resting)
             for piece in resting.pieces:
                 self._put_back(file, piece)
+            # Who waits for room looked when the last block failed: then all of it was in hand here.
+            self._buffer.release(0)
 
     async def _record(self, file: UnsavedFile) -> None:
         """Make the staged blocks of *file* durable, then name them in the replica.

@@ -37,6 +37,9 @@ class StagingBudget:
         self._clock = clock
         self._disk = disk
         self._staged = 0
+        """Bytes there at the last look, and those let in since: fewer at the next one were uploaded."""
+        self._asked_for = 0
+        """Bytes that are being asked of the disk. They are neither there, nor missed when refused."""
         self._measuring = asyncio.Lock()
         self._stuck = False
         """The last wait was in vain: until there is room again, nobody else waits."""
@@ -74,16 +77,16 @@ class StagingBudget:
 
     async def _took(self, size: int) -> bool:
         """Take *size* of the budget if it fits, and return whether it did."""
-        if self._staged + size > self._limit:
+        if self._staged + self._asked_for + size > self._limit:
             return False
         # Before the disk is asked: others who ask meanwhile must not find the same room.
-        self._staged += size
-        fits = False
+        self._asked_for += size
         try:
             fits = await self._measured(free_bytes) - size >= self._min_free
         finally:
-            if not fits:
-                self._staged -= size
+            self._asked_for -= size
+        if fits:
+            self._staged += size
         return fits
 
     async def _measured(self, look: Callable[[Path], int]) -> int:

@@ -224,6 +224,28 @@ async def test_full_staging_is_an_error_before_the_acknowledgement(tmp_path: Pat
         assert await layer.contents(ino) == data
 
 
+async def test_whoever_waits_for_room_hears_that_what_another_saves_has_failed(
+    tmp_path: Path,
+) -> None:
+    """The other has the bytes in hand when the last block fails, and wakes nobody afterwards."""
+    async with file_layer(
+        tmp_path, staging_limit=0, max_buffered=4 * BLOCK, saves_by_age=False
+    ) as layer:
+        layer.daemon.uploads = False
+        _, handle = await layer.create()
+        for number in range(8):  # no whole block: they are packed by who saves, and no tail is left
+            await layer.files.write(handle, number * BLOCK, noise(BLOCK // 2, number))
+        saving = asyncio.ensure_future(layer.files.flush(handle))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        _, other = await layer.create(b"other")
+        async with asyncio.timeout(10):
+            with pytest.raises(NoSpace):
+                await layer.files.write(other, 0, bytes(2 * BLOCK))
+        with pytest.raises(NoSpace):
+            await saving
+
+
 async def test_writers_wait_for_uploads_instead_of_failing(tmp_path: Path) -> None:
     async with file_layer(tmp_path, staging_limit=3 * BLOCK) as layer:
         layer.daemon.uploads = False
