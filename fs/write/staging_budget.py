@@ -41,6 +41,8 @@ class StagingBudget:
         self._asked_for = 0
         """Bytes that are being asked of the disk. They are neither there, nor missed when refused."""
         self._measuring = asyncio.Lock()
+        self._looks = 0
+        """How often it was begun to measure the directory."""
         self._stuck = False
         """The last wait was in vain: until there is room again, nobody else waits."""
 
@@ -52,12 +54,16 @@ class StagingBudget:
         """
         if await self._took(size):
             return
+        looks = self._looks
         async with self._measuring:
+            if self._stuck and self._looks > looks:  # others of our hundreds of blocks have looked
+                raise NoSpace(self._why(size))
             await self._wait_to_take(size)
 
     async def _wait_to_take(self, size: int) -> None:
         since = self._clock.boot()
         while True:
+            self._looks += 1
             staged = await self._measured(staged_bytes)
             if staged < self._staged:
                 self._stuck, since = False, self._clock.boot()
