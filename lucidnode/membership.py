@@ -20,7 +20,6 @@ from lucidnode.fs.membership.member_file import (
     sealed_in,
 )
 from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -78,12 +77,16 @@ def _said_of(home: Path) -> Iterator[None]:
 
 async def read_roster(socket: Path, mine: Membership) -> RosterView:
     """Return the studio as *mine* sees it now."""
+    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+
     async with DaemonClient(socket) as client:
         return RosterView.read(await client.roster(), mine)
 
 
 async def read_log(socket: Path) -> list[bytes]:
     """Return the log of members as the daemon keeps it; whoever reads it verifies it."""
+    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+
     async with DaemonClient(socket) as client:
         return list(await client.roster())
 
@@ -97,6 +100,8 @@ async def create_project(socket: Path, mine: Membership, name: str, block_size: 
 
 async def append_entry(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:
     """Append what *make* builds on the newest roster; builds again when another entry wins."""
+    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+
     async with DaemonClient(socket) as client:
         for _ in range(_TRIES):
             view = RosterView.read(await client.roster(), mine)

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from lucidnode.cli.child import READY
+from lucidnode.cli.child import READY, ChildFailed
 from lucidnode.cli.daemon_watch import has_died
 from lucidnode.cli.keeper import (
     HandedOver,
@@ -32,7 +32,6 @@ from lucidnode.cli.keeper import (
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node import sealed_file
-from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, Locked
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, is_held, mount_keepers
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
@@ -43,14 +42,6 @@ _STARTING_FILE = "starting.lock"
 
 _LOOK_INTERVAL_S = 0.5
 """Seconds between two looks at how far a child is."""
-
-
-class ChildFailed(Exception):
-    """A child gave up: its last words and its exit code."""
-
-    def __init__(self, words: str, code: int) -> None:
-        super().__init__(words)
-        self.code = code
 
 
 def start(
@@ -119,6 +110,10 @@ def _last_words(log: Path, before: int) -> str:
 
 async def facts(home: Path, topic: str) -> dict[str, Any]:
     """Return what the daemon of *home* says on *topic*. Raises DaemonUnreachable with advice."""
+    from lucidnode.node.client.connection import (  # noqa: PLC0415  # 0.1 s that who starts a daemon need not wait
+        DaemonClient,
+    )
+
     try:
         async with DaemonClient(home / SOCKET_FILE) as client:
             return await client.facts(topic)
@@ -162,7 +157,7 @@ def start_daemon(home: Path, options: list[str], came_back: str = "") -> int | N
     """
     load_config(home)
     with _starting(home):
-        if asyncio.run(facts_if_running(home, "status")) is not None:
+        if daemon_process(home) and asyncio.run(facts_if_running(home, "status")) is not None:
             return None
         if sealed_file.is_home_sealed(home) and sealed_file.held(home) is None:
             raise Locked("this workstation is locked: run `lucidnode unlock`")

@@ -10,6 +10,14 @@ import sys
 READY = b"ready"
 
 
+class ChildFailed(Exception):
+    """A child gave up: its last words and its exit code."""
+
+    def __init__(self, words: str, code: int) -> None:
+        super().__init__(words)
+        self.code = code
+
+
 def log_to_stderr() -> None:
     """In a process that serves: log there, into the terminal or the file it was started with.
 

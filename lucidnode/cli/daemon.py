@@ -21,7 +21,6 @@ from lucidnode.discovery.errors import BadAddress
 from lucidnode.node import sealed_file
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import LOG_FILE, load_config
-from lucidnode.node.daemon import DaemonOptions, run_daemon
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.sealed_file import NODE_KEY_BYTES
 
@@ -75,6 +74,11 @@ def daemon_command(
         load_config(home)
         mine = have_node_key(home, passphrase_file)
     if foreground:
+        from lucidnode.node.daemon import (  # noqa: PLC0415  # else another process serves
+            DaemonOptions,
+            run_daemon,
+        )
+
         if not keyed:
             _begin_anew(home)
         log_to_stderr()

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 
-from lucidnode.cli.background import ChildFailed
+from lucidnode.cli.child import ChildFailed
 from lucidnode.cli.exit_codes import Exit, exit_code
 from lucidnode.discovery.errors import DiscoveryError
 from lucidnode.fs.errors import FsError

@@ -16,7 +16,6 @@ from lucidnode.cli.background import daemon_process, ensure_daemon
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node import sealed_file
-from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, DiskFull, NodeError, Unavailable
 from lucidnode.node.config import SOCKET_FILE
 
@@ -75,6 +74,7 @@ def membership_with(home: Path, words: str, *, typed: bool) -> Membership:
 
 def _tell_daemon(home: Path) -> bool:
     """Give the daemon of *home* the node key; tell whether none runs without it."""
+    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s, once in a home's life
 
     async def tell() -> None:
         async with DaemonClient(home / SOCKET_FILE) as client:

@@ -58,8 +58,11 @@ class Index:
         self.trusted = trusted
         """Whether the recorded rows can be believed without a look at the disk."""
         with _as_oserror():
-            (newest,) = database.execute("SELECT coalesce(max(used), 0) FROM block").fetchone()
+            (newest, doubted) = database.execute(
+                "SELECT coalesce(max(used), 0), count(*) - count(used) FROM block"
+            ).fetchone()
         self._newest: int = newest
+        self._may_doubt = doubted > 0
 
     @classmethod
     def open(cls, path: Path, boot: str) -> Self:
@@ -129,12 +132,15 @@ class Index:
 
     def doubtful(self) -> list[tuple[BlockId, int]]:
         """Return id and size of every row in doubt."""
+        if not self._may_doubt:
+            return []
         rows = "SELECT id, size FROM block WHERE used IS NULL"
         with _as_oserror():
             return [(BlockId(block), size) for block, size in self._database.execute(rows)]
 
     def doubt(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
         """Put *blocks* in doubt. Call it before their files may appear or disappear."""
+        self._may_doubt = True
         with self._transaction():
             self._database.executemany("REPLACE INTO block VALUES (?, ?, NULL)", blocks)
 

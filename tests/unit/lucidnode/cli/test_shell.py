@@ -60,6 +60,18 @@ def test_a_command_is_completed_without_importing_any() -> None:
     )
 
 
+@pytest.mark.parametrize("module", ["keeper", "daemon"])
+def test_who_starts_a_daemon_waits_for_no_library_that_only_the_daemon_needs(module: str) -> None:
+    code = (
+        f"import sys; import lucidnode.cli.app, lucidnode.cli.{module};"
+        "print({'aiohttp', 'zeroconf', 'lucidnode.node.daemon'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_for_each_shell_asks_this_program(shell: str) -> None:
     done = CliRunner().invoke(cli, ["completion", shell])
