@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from lucidnode import membership
-from lucidnode.cli.background import ChildFailed, ensure_daemon
+from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.child import ChildFailed
 from lucidnode.cli.node_key_at_hand import (
     find_node_key,
     give_to_agent,
