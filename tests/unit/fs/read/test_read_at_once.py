@@ -59,3 +59,5 @@ async def test_a_file_read_whole_is_published_when_somebody_reads_it_again(tmp_p
         for published in (False, True):
             await layer.files.read(handle, 0, SIZE)
             assert (handle in layer.channel_files._inodes) == published
+        layer.files.release(handle)
+        assert handle not in layer.channel_files._inodes
