@@ -16,13 +16,22 @@ import msgspec
 
 from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.alerts import Alert, Alerts
-from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.mounts import MountTable
 from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.prices import PriceList
 from lucidnode.node.savings import DayCounts, NodeTotals, period
 from lucidnode.node.status.history import FetchTimes, within_ms
+from lucidnode.node.status.mount_facts import (
+    Answered,
+    collection,
+    listed,
+    me,
+    mount_facts,
+    rekey,
+    shown_alerts,
+)
 from lucidnode.node.status.summary import node_summary
 
 _MOST_NAMES = 256
@@ -81,9 +90,6 @@ class UploadStatusSource(Protocol):
 
 _NAMED_CONFLICTS = 8
 """Conflict copies of one mount that `status` and the dashboard name: `lucidnode conflicts` lists all."""
-
-_Answered = tuple[Mount, mount_messages.StatusReply | None]
-"""A mount and what it said of itself, None if it said nothing."""
 
 
 class StatusSnapshot:
@@ -166,15 +172,15 @@ class StatusSnapshot:
         """Return what runs here and how it is."""
         return self._status(await self._answers())
 
-    def _status(self, answers: list[_Answered]) -> dict[str, Any]:
+    def _status(self, answers: list[Answered]) -> dict[str, Any]:
         uploads = self._pending_uploads()
         return {
             "device": self._device,
             "bucket": self._bucket,
-            "me": _me(answers),
+            "me": me(answers),
             "speed": self._speed(),
             "addresses": self._addresses(),
-            "mounts": [_mount(mount) for mount, _ in answers],
+            "mounts": [mount_facts(mount) for mount, _ in answers],
             "uploads": {
                 "blocks": uploads.blocks,
                 "bytes": uploads.bytes,
@@ -204,21 +210,21 @@ class StatusSnapshot:
                 {"project": mount.project, "mountpoint": mount.hello.mountpoint, "path": path}
                 for mount, answer in answers
                 if answer is not None
-                for path in _listed(answer.facts.get("conflicts"))[:_NAMED_CONFLICTS]
+                for path in listed(answer.facts.get("conflicts"))[:_NAMED_CONFLICTS]
             ],
             "collections": [
-                {"mountpoint": mount.hello.mountpoint, **_collection(answer.facts)}
+                {"mountpoint": mount.hello.mountpoint, **collection(answer.facts)}
                 for mount, answer in answers
                 if answer is not None and "collected_begun" in answer.facts
             ],
             "rekeys": [
-                {"mountpoint": mount.hello.mountpoint, **_rekey(answer.facts)}
+                {"mountpoint": mount.hello.mountpoint, **rekey(answer.facts)}
                 for mount, answer in answers
                 if answer is not None and "rekey_at" in answer.facts
             ],
             "indexers": self.indexers(),
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
-            "alerts": _shown_alerts(self._alerts.current(), answers),
+            "alerts": shown_alerts(self._alerts.current(), answers),
         }
 
     def _speed(self) -> dict[str, Any]:
@@ -250,9 +256,9 @@ class StatusSnapshot:
     async def alerts(self) -> dict[str, Any]:
         """Return all that is known to be amiss, also what is too many of one kind for `status`."""
         answers = await self._answers(every_alert=True)
-        return {"alerts": _shown_alerts(self._alerts.every(), answers)}
+        return {"alerts": shown_alerts(self._alerts.every(), answers)}
 
-    async def _answers(self, *, every_alert: bool = False) -> list[_Answered]:
+    async def _answers(self, *, every_alert: bool = False) -> list[Answered]:
         """Ask all mounts at once; each stays with its own answer."""
         mounts = list(self._mounts)
         devices = [peer.device for peer in self._office.facts()][:_MOST_NAMES]
@@ -270,7 +276,7 @@ class StatusSnapshot:
         """
         return self._peers(await self._answers())
 
-    def _peers(self, answers: list[_Answered]) -> dict[str, Any]:
+    def _peers(self, answers: list[Answered]) -> dict[str, Any]:
         names: dict[str, str] = {}
         for _, answer in answers:
             names.update({} if answer is None else answer.names)
@@ -288,7 +294,7 @@ class StatusSnapshot:
         """As `_savings`, of the mounts that answer."""
         return await self._savings(await self._answers())
 
-    async def _savings(self, answers: list[_Answered]) -> dict[str, Any]:
+    async def _savings(self, answers: list[Answered]) -> dict[str, Any]:
         """Return what was saved today, this month and since counting began, and what moved.
 
         `here` and `office` are totals since the daemons started; what is saved is kept by day, and
@@ -403,93 +409,11 @@ class StatusSnapshot:
         }
 
 
-def _me(answers: list[_Answered]) -> dict[str, str] | None:
-    """Return who works here, as the first mount that answers knows: names are sealed for everybody else."""
-    for _, answer in answers:
-        if answer is not None and answer.facts.get("member"):
-            return {key: str(answer.facts[key]) for key in ("member", "role", "workstation")}
-    return None
-
-
-def _listed(fact: object) -> list[str]:
-    return fact if isinstance(fact, list) else []
-
-
 def _seconds_left(uploads: UploadStatusSource) -> float | None:
     """Return how long the uploads take at the present rate; None if nothing moves."""
     if not uploads.bytes:
         return 0.0
     return round(uploads.bytes / uploads.bytes_per_second, 1) if uploads.bytes_per_second else None
-
-
-def _collection(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return when what a project needs no more was collected last; `ended` is None while it is."""
-    return {
-        "begun": facts["collected_begun"],
-        "ended": facts["collected_ended"] or None,
-        "by": facts["collected_by"],
-        "freed_bytes": facts["collected_bytes"],
-        "next": facts["collected_next"],
-    }
-
-
-def _rekey(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how much of a project was left to seal anew `at` a time; members changed since, if `is_behind`."""
-    return {
-        "at": facts["rekey_at"],
-        "by": facts["rekey_by"],
-        "left_blocks": facts["rekey_blocks"],
-        "left_bytes": facts["rekey_bytes"],
-        "is_behind": facts["rekey_is_behind"],
-    }
-
-
-def _mount(mount: Mount) -> dict[str, Any]:
-    stats: mount_messages.MountStats = mount.stats
-    return {
-        "project": mount.project,
-        "mountpoint": mount.hello.mountpoint,
-        "pid": mount.hello.pid,
-        "durability": mount.hello.durability,
-        "kernel_channel": mount.hello.kernel_channel,
-        "head": stats.head,
-        "checkpoint": stats.checkpoint,
-        "pending": stats.pending,
-        "conflicts": stats.conflicts,
-    }
-
-
-def _shown_alerts(own: list[Alert], answers: list[_Answered]) -> list[dict[str, Any]]:
-    """Return the daemon's *own* alerts, and those of its mounts."""
-    return [_alert(alert) for alert in own] + [
-        alert for mount, answer in answers for alert in _alerts_of(mount, answer)
-    ]
-
-
-def _alerts_of(mount: Mount, answer: mount_messages.StatusReply | None) -> list[dict[str, Any]]:
-    where = mount.hello.mountpoint
-    if answer is not None:
-        return [_alert(alert, where) for alert in answer.alerts]
-    silent = Alert(
-        topic="mount-silent",
-        cause=f"The drive at {where} does not answer.",
-        remedy="It may be busy; if it stays so, unmount it and mount it again.",
-        since_ns=0,
-        count=1,
-    )
-    return [{**_alert(silent, where), "since": None}]
-
-
-def _alert(alert: Alert, mountpoint: str | None = None) -> dict[str, Any]:
-    """Return *alert* as JSON: *since* in seconds since 1970, *mountpoint* if it is a mount's."""
-    return {
-        "topic": alert.topic,
-        "cause": alert.cause,
-        "remedy": alert.remedy,
-        "since": alert.since_ns / 1e9,
-        "count": alert.count,
-        "mountpoint": mountpoint,
-    }
 
 
 def _said(peer: PeerStatus) -> NodeTotals:
