@@ -29,7 +29,7 @@ LONGEST = (
     "test_cli_secrets.py",
     "test_ordinary_user.py",
     "test_cli_quick_start.py",
-    "test_dashboard_live.py",
+    "test_dashboard_office.py",
     "test_cli_rekey.py",
     "test_cli_leaving.py",
     "test_programs_without_mount.py",
