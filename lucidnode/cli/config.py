@@ -159,25 +159,30 @@ def config_explain(home: Path, chosen: Setting, wants_json: bool) -> None:
 
 @config_command.command("set")
 @_name
-@click.argument("value")
+@click.argument("value", nargs=-1, required=True)
 @_for_studio
 @passphrase_file
 @click.pass_obj
 def config_set(
-    home: Path, chosen: Setting, value: str, for_studio: bool, passphrase_file: Path | None
+    home: Path,
+    chosen: Setting,
+    value: tuple[str, ...],
+    for_studio: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Give SETTING the value VALUE: on this workstation, or in the whole studio.
 
-    It counts without anything being started again.
+    It counts without anything being started again. Words of one value need no quotes.
 
     \b
     Examples:
       lucidnode config set cache.limit 500GB
       lucidnode config set office.peers 192.168.7.20:7450,192.168.7.21:7450
+      lucidnode config set uploads.rate 40Mbit/s 08:00-19:00
       lucidnode config set quiet.on-battery on --global
     """
     try:
-        wanted = chosen.read(value)
+        wanted = chosen.read(" ".join(value))
     except BadSetting as error:
         raise click.BadParameter(str(error), param_hint=chosen.name) from error
     if for_studio:

@@ -7,7 +7,8 @@ import contextlib
 import errno
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -392,12 +393,22 @@ def _have_left(home: Path, project: OpenProject) -> None:
 
 def project_called(view: RosterView, name: str) -> OpenProject:
     """Return the project *name*. Raises NoSuchProject, with the names there are."""
-    known = ", ".join(project.name for project in view.projects())
     try:
         return view.project(name)
     except NoSuchProject as error:
-        advice = f"there is {known}" if known else "create one with `lucidnode project create`"
-        raise NoSuchProject(f"{error}: {advice}") from error
+        known = [project.name for project in view.projects()]
+        raise NoSuchProject(f"{error}: {projects_meant(name, known)}") from error
+
+
+def projects_meant(name: str, known: Sequence[str]) -> str:
+    """Return what to say of the projects *known* to somebody who wrote *name*, which is none of them."""
+    # A name with spaces that was written without quotes comes as its first word.
+    meant = [one for one in known if one.startswith(f"{name} ")]
+    if meant := meant or get_close_matches(name, known, n=1):
+        return f"did you mean {shlex.quote(meant[0])}?"
+    if known:
+        return f"there is {', '.join(map(shlex.quote, known))}"
+    return "create one with `lucidnode project create`"
 
 
 def _how_far(home: Path, mountpoint: Path) -> str:

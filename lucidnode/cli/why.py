@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +40,7 @@ class _Looked:
 
 
 @click.command("why", short_help="Show where a file's blocks are, and how they came here.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--blocks", "each_block", is_flag=True, help="A line for each block.")
 @as_json
 @click.pass_obj
@@ -54,6 +55,11 @@ def why_command(home: Path, file: Path, each_block: bool, wants_json: bool) -> N
     Example:
       lucidnode why ~/demo/film.mov
     """
+    if file.is_dir():
+        here = shlex.quote(str(file))
+        raise click.UsageError(
+            f"{file} is a directory: `lucidnode cached {here}` says how much of it is here"
+        )
     load_config(home)
     looked = asyncio.run(_looked(home, file))
     if wants_json:

@@ -437,7 +437,7 @@ def test_no_fuse(station: Workstation) -> None:
 def test_unknown_project(station: Workstation) -> None:
     ended = station.run("mount", "dmeo", "m", "--passphrase-file", station.words)
     assert ended.code == Exit.NO_PROJECT
-    assert ended.line == "no project 'dmeo' that you can open: there is demo"
+    assert ended.line == "no project 'dmeo' that you can open: did you mean demo?"
 
 
 # -- disk and ports ----------------------------------------------------------------------------------

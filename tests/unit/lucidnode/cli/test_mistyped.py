@@ -9,6 +9,7 @@ import pytest
 
 from lucidnode.cli.app import cli
 from lucidnode.cli.mistyped import what_was_meant
+from lucidnode.cli.mounting import projects_meant
 
 
 def said_to(home: Path, *typed: str) -> str:
@@ -27,6 +28,8 @@ def said_to(home: Path, *typed: str) -> str:
         ("project demo create", "what to do comes first, as in `lucidnode project create demo`"),
         ("config cache.limit 5GB", "Did you mean 'lucidnode config set cache.limit 5GB'?"),
         ("config set cache.limit=5GB", "did you mean cache.limit?"),
+        ("config set cache.limit 5 GBit", "'5 GBit' is no size"),
+        ("why .", ". is a directory: `lucidnode cached .` says how much of it is here"),
         ("snapshot demo", "Did you mean 'lucidnode snapshot create demo'?"),
         ("pin /drive/rushes", "Did you mean 'lucidnode pin set /drive/rushes'?"),
         ("lock /drive/cut.prproj", "Did you mean 'lucidnode lock take /drive/cut.prproj'?"),
@@ -61,3 +64,16 @@ def test_a_mistake_is_told_what_was_meant(tmp_path: Path, typed: str, said: str)
 
 def test_what_a_shell_would_take_apart_is_quoted(tmp_path: Path) -> None:
     assert "lucidnode pin set '/drive/day 12'" in said_to(tmp_path, "pin", "/drive/day 12")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("dmeo", "did you mean demo?"),
+        ("two", "did you mean 'two words'?"),
+        ("other", "there is demo, 'two words'"),
+    ],
+)
+def test_a_project_that_there_is_not_is_told_which_was_meant(written: str, said: str) -> None:
+    assert projects_meant(written, ["demo", "two words"]) == said
+    assert "project create" in projects_meant(written, [])
