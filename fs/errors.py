@@ -66,6 +66,8 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── CannotCollect         EAGAIN       nothing is deleted now
 │   ├── GivenWay              EAGAIN       a collection makes room for others, and goes on later
 │   ├── NoSuchPast            ENOENT       nothing of that name was there
+│   │   └── OlderNeeded       ENOENT       the same, as far back as the past was read: read on
+│   ├── NoWayBack             the past cannot be read backwards from there: read it forwards
 │   └── InTheWay              EEXIST       something else is where it should come back to
 ├── StillOnTheirWay           files are not in the cloud after the time that somebody gave them
 └── MembershipError           keys, tickets and who may do what: for the person who typed it
@@ -462,6 +464,14 @@ class NoSuchPast(HistoryError):
     """Nothing of that name was there."""
 
     errno = errno.ENOENT
+
+
+class OlderNeeded(NoSuchPast):
+    """What tells it lies before the entry that the past begins at here: read further back."""
+
+
+class NoWayBack(HistoryError):
+    """What an entry counted as cannot be told from those behind it: read from an older one forward."""
 
 
 class CannotCollect(HistoryError):

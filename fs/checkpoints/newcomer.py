@@ -78,25 +78,29 @@ class Newcomer:
         self._alerts = alerts
         self._clock = clock
 
-    async def load(self) -> Seq | None:
+    async def load(self, upto: Seq | None = None, *, halfway: bool = True) -> Seq | None:
         """Return the entry that the replica stands on now, or None if it stands where it did.
 
-        Raises NoSpace, or a ReplicaError.
+        It is that of the newest checkpoint, of those up to entry *upto* if that is given. Without
+        *halfway*, none in which a content is not whole. Raises NoSpace, or a ReplicaError.
         """
         if not self._replica.first_state.is_wanted():
             return None
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._newest(whole=True) or await self._newest(whole=False)
+                stands = await self._newest(upto, whole=True)
+                if stands is None and halfway:
+                    stands = await self._newest(upto, whole=False)
+                return stands
             except (NodeError, KeyMissing) as error:
                 log.warning("no checkpoint can be loaded now: %s", error)
                 if attempt < ATTEMPTS:
                     await self._clock.sleep(AGAIN_S)
         return None
 
-    async def _newest(self, *, whole: bool) -> Seq | None:
+    async def _newest(self, upto: Seq | None, *, whole: bool) -> Seq | None:
         """Load the newest that holds; with *whole*, in which no content is halfway."""
-        for seq, read in await self._candidates():
+        for seq, read in await self._candidates(upto):
             device = "unknown"
             try:
                 manifest = read or await self._daemon.checkpoint(self._project, seq)
@@ -118,13 +122,14 @@ class Newcomer:
             return seq
         return None
 
-    async def _candidates(self) -> list[tuple[Seq, bytes | None]]:
+    async def _candidates(self, upto: Seq | None) -> list[tuple[Seq, bytes | None]]:
         """Return the newest checkpoints in the order in which they are tried, with what was read of them.
 
         First those that a second device has attested, last those of which one has attested another:
         whoever makes a false one has to find somebody who says that it is true.
         """
-        seqs = list(reversed(await self._daemon.checkpoints(self._project)))[:MOST_TRIED]
+        there = reversed(await self._daemon.checkpoints(self._project))
+        seqs = [seq for seq in there if upto is None or seq <= upto][:MOST_TRIED]
         listed = await self._daemon.attestations(self._project) if seqs else []
         found: list[tuple[int, Seq, bytes | None]] = []
         for seq in seqs:

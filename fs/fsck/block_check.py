@@ -10,7 +10,6 @@ from lucidnode.fs.format.block import BlockName, open_block
 from lucidnode.fs.format.geometry import cipher_size
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.fsck.finding import ObjectFinding
-from lucidnode.fs.fsck.in_order import in_order
 from lucidnode.fs.fsck.project_objects import (
     ProjectObjects,
     StoredObject,
@@ -18,6 +17,7 @@ from lucidnode.fs.fsck.project_objects import (
     block_of,
 )
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.in_order import in_order
 
 
 @dataclass(slots=True)

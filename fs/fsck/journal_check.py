@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from lucidnode.fs.commit.repair.access import RepairAccess, is_by_a_writer, previous
 from lucidnode.fs.fsck.finding import Amiss, ObjectFinding
-from lucidnode.fs.fsck.in_order import in_order
 from lucidnode.fs.fsck.project_objects import ProjectObjects, seq_name, seq_of
 from lucidnode.fs.history.past_log import PastLog
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.in_order import in_order
 from lucidnode.node.client.journal import NO_ENTRY, empty_link, follows
 
 

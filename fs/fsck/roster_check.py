@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lucidnode.fs.fsck.finding import ObjectFinding
-from lucidnode.fs.fsck.in_order import in_order
 from lucidnode.fs.fsck.project_objects import ProjectObjects, StoredObject, seq_name
+from lucidnode.node.client.in_order import in_order
 from lucidnode.node.client.roster_entry import is_item_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from lucidnode.fs.errors import NoSuchPast
+from lucidnode.fs.errors import NoSuchPast, OlderNeeded
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_log import EntryFacts, NameChange
 from lucidnode.fs.history.past_places import Place, path_to
@@ -32,7 +32,10 @@ class Deletion:
 
 
 def deleted_in(past: Past, directory: InodeNo) -> list[Deletion]:
-    """Return what was deleted in *directory* and is not there again, by name."""
+    """Return what was deleted in *directory* since the past begins and is not there again, by name.
+
+    Raises OlderNeeded if the past begins in the midst of such a deletion.
+    """
     found: list[Deletion] = []
     for _, changes in groupby(past.log.in_directory(directory), lambda change: change.name):
         last = list(changes)[-1]
@@ -44,6 +47,8 @@ def deleted_in(past: Past, directory: InodeNo) -> list[Deletion]:
 def deletion_at(past: Past, place: Place) -> Deletion:
     """Return what was deleted last at *place*. Raises NoSuchPast."""
     changes = past.log.of_name(*place)
+    if not changes and past.since and past.now.lookup(*place) is None:
+        raise OlderNeeded(f"{path_to(past, place)} was not deleted since version {past.since}")
     if not changes or changes[-1].after is not None or not _is_deletion(past, changes[-1]):
         raise NoSuchPast(f"{path_to(past, place)} was not deleted")
     return _deletion(past, changes[-1])
@@ -54,7 +59,7 @@ def _is_deletion(past: Past, change: NameChange) -> bool:
     assert change.before is not None
     return not any(
         other.seq == change.seq and other.after == change.before
-        for other in past.log.names_of(change.before)
+        for other in past.record.names_of(change.before)
     )
 
 
@@ -62,7 +67,7 @@ def _deletion(past: Past, change: NameChange) -> Deletion:
     assert change.before is not None
     size: int | None = None
     kind: int | None = None
-    for each in past.log.of_inode(change.before):
+    for each in past.record.of_inode(change.before):
         if each.seq <= change.seq and not each.is_gone:
             kind = each.kind if each.kind is not None else kind
             size = each.size if each.size is not None else size
@@ -82,7 +87,8 @@ def _begun(past: Past, change: NameChange) -> Seq:
     """Return the first entry of the deletion of a whole tree that ended with *change*.
 
     What is in a directory goes before it, often in earlier entries. They are those in which the
-    same workstation removed something in the tree, none more than a minute before the next.
+    same workstation removed something in the tree, none more than a minute before the next. Raises
+    OlderNeeded if there may be others before the past begins.
     """
     assert change.before is not None
     last = past.log.entry(change.seq)
@@ -92,8 +98,11 @@ def _begun(past: Past, change: NameChange) -> Seq:
         if seq > begun or facts.device != last.device:
             continue
         if at - facts.wall_ns > _PAUSE_S * 10**9:
-            break
+            return begun
         begun, at = seq, facts.wall_ns
+    # Whatever it removed before the past begins here is not known.
+    if past.since and at - past.log.entry(Seq(past.since + 1)).wall_ns <= _PAUSE_S * 10**9:
+        raise OlderNeeded(f"the history here begins at version {past.since}")
     return begun
 
 

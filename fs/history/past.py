@@ -1,4 +1,7 @@
-"""The past of one project on this workstation: a replica that only follows, and what led there."""
+"""The past of one project on this workstation: a replica that only follows, and what led there.
+
+It begins at the first entry, or at a checkpoint; then it can be read on in both directions.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY, remove
-from lucidnode.fs.errors import ReplicaBusy, ReplicaError
+from lucidnode.fs.errors import OlderNeeded, ReplicaBusy, ReplicaError
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.fs.history.past_log import NOBODY, EntryFacts, PastLog
+from lucidnode.fs.history.past_record import PastRecord
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
@@ -33,7 +37,7 @@ from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import BlockId, Seq
-from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link, epoch_of
+from lucidnode.node.client.journal import EntryHeader, empty_link, epoch_of
 from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
 
@@ -59,7 +63,7 @@ _Columns = tuple[Any, ...]
 
 
 class Past:
-    """Every state that a project had, up to the entry that was read last.
+    """Every state that a project had, from the one it begins with to the entry that was read last.
 
     Make it with `open`, and `close` it. All raise as `Database.rows`.
     """
@@ -72,18 +76,20 @@ class Past:
         self._replica = Replica(database, device_name, IdAllocator(database, secrets.token_bytes))
         self.log = PastLog(database)
         self.log.forget_after(self.head().seq)
+        self.record = PastRecord(self.log, self._replica.tree, self._replica.past)
 
     @classmethod
-    def open(cls, project_directory: Path, key: bytes, device_name: str) -> Past:
+    def open(cls, project_directory: Path, key: bytes, device_name: str, place: str = "") -> Past:
         """Open what is kept in *project_directory* under the 32-byte *key*, or begin it.
 
-        One that cannot be read is begun anew: all of it is in the journal. Raises a ReplicaError
-        while another command has it open, or NoSpace.
+        *place* is which: the whole one, or one of the name of a directory, that may begin later. One
+        that cannot be read is begun anew: all of it is in the journal. Raises a ReplicaError while
+        another command has it open, or NoSpace.
         """
         directory = project_directory / HISTORY_DIRECTORY
-        make_directory(project_directory)
-        make_directory(directory)
-        path = directory / _PAST_FILE
+        for each in (project_directory, directory, directory / place):
+            make_directory(each)
+        path = directory / place / _PAST_FILE
         try:
             return cls._opened(path, key, device_name)
         except ReplicaBusy as error:
@@ -95,10 +101,12 @@ class Past:
             return cls._opened(path, key, device_name)
 
     @classmethod
-    def _opened(cls, path: Path, key: bytes, device_name: str) -> Past:
+    def _opened(cls, path: Path, key: bytes, device_name: str, *, begins: bool = False) -> Past:
         database = Database.open(path, key)
         try:
             past = cls(path, key, database, device_name)
+            if begins and past.log.newest() == 0:
+                past.log.begin_at(past.head())
             past.check_gaps()
         except BaseException:
             database.close()
@@ -109,6 +117,35 @@ class Past:
         """Raise ReplicaError if an entry was applied of which nothing is noted."""
         if self.log.newest() != self.head().seq:
             raise ReplicaError("the history has gaps")
+
+    def emptied(self) -> Past:
+        """Return what stands in the place of this one, which is closed, and has read nothing yet."""
+        self.close()
+        remove(self._path)
+        return self._opened(self._path, self._key, self._device_name)
+
+    def loaded(self) -> Past:
+        """Return this one opened anew, which begins with the state that its replica was given.
+
+        Raises a ReplicaError, or NoSpace.
+        """
+        self.close()
+        return self._opened(self._path, self._key, self._device_name, begins=True)
+
+    @property
+    def since(self) -> Seq:
+        """The entry of the first state there is: 0 if the past is whole."""
+        return self.log.begin().seq
+
+    def take_before(self, slot: Slot, body: EntryBody, previous: bytes) -> None:
+        """Begin one entry earlier: behind what *previous* links to, and before *slot*.
+
+        That is the entry whose link the past began with, and its *body* counted. Raises NoSpace, or
+        ChangesetUnfit.
+        """
+        begin = self.log.begin()
+        assert begin.link == slot.hash
+        self.log.note_before(self._facts(begin.seq, slot, body), body.changeset, previous)
 
     def close(self) -> None:
         """Close the file; what was read is kept."""
@@ -169,7 +206,7 @@ class Past:
     def _facts(self, seq: Seq, slot: Slot, body: EntryBody | None) -> EntryFacts:
         if body is None or slot.body is None:
             # Nobody vouches for its time: that of the entry before does for it.
-            before = self.log.entry(Seq(seq - 1)).wall_ns if seq > 1 else 0
+            before = self.log.entry(Seq(seq - 1)).wall_ns if seq - 1 > self.since else 0
             return EntryFacts(seq, before, NOBODY)
         return EntryFacts(seq, body.wall_ns, EntryHeader.parse(slot.body).device)
 
@@ -181,14 +218,20 @@ class Past:
     def at(self, seq: Seq) -> Iterator[TreeReader]:
         """Have the tree as entry *seq* left it, in this block; nothing is read on meanwhile.
 
-        It takes time in proportion to what was changed since. Raises NoSpace.
+        It takes time in proportion to what was changed since. Raises NoSpace; OlderNeeded if the
+        past begins later, or in the midst of a content of which a part came behind *seq*.
         """
+        self._check_reached(seq)
         if seq == self.head().seq:
             yield self.now
             return
         with self._replica.past.look_back(self.log.changesets_back_to(seq)):
             self._show_whole_contents(self._replica, seq)
             yield self._replica.tree
+
+    def _check_reached(self, seq: Seq) -> None:
+        if seq < self.since:
+            raise OlderNeeded(f"the history here begins at version {self.since}")
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
@@ -236,8 +279,10 @@ class Past:
     def copy_at(self, seq: Seq) -> Path:
         """Make a replica that stands on entry *seq*, for a mount; return its file.
 
-        What is no longer used of earlier ones is removed. Raises NoSpace, or OSError.
+        What is no longer used of earlier ones is removed. Raises NoSpace, or OSError; OlderNeeded as
+        `at`.
         """
+        self._check_reached(seq)
         for old in self._path.parent.glob(f"{_MOUNTED}*.db"):
             if not is_in_use(old):
                 remove(old)
@@ -246,8 +291,9 @@ class Past:
         self._copy_to(copy)
         try:
             with contextlib.closing(Replica.open(copy, self._key, self._device_name)) as replica:
-                link = self.log.link(seq) if seq else NO_ENTRY
-                replica.past.go_back(self.log.changesets_back_to(seq), Head(seq, link))
+                replica.past.go_back(
+                    self.log.changesets_back_to(seq), Head(seq, self.log.link(seq))
+                )
                 with replica.past.shown_for_good():
                     self._show_whole_contents(replica, seq)
         except BaseException:
@@ -288,6 +334,8 @@ class Past:
                     size = _before(old, SIZE_COLUMN, size)
                     version = _before(old, VERSION_COLUMN, version)
                     mtime_ns = _before(old, MTIME_COLUMN, mtime_ns)
+        if version < 0 and self.since:
+            raise OlderNeeded(f"the history here begins at version {self.since}")
         return EarlierContent(ino, size, version, mtime_ns, list(extents.values()))
 
 

@@ -16,13 +16,11 @@ import msgspec
 
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchPoint
-from lucidnode.fs.history.past_opening import past_opened
-from lucidnode.fs.history.past_reader import read_on
+from lucidnode.fs.history.past_at_hand import past_at_hand
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import ProjectId, Seq
 
 _COMMAND = "copy-process"
@@ -76,6 +74,10 @@ def given_spec(source: BinaryIO) -> PastCopySpec:
     return msgspec.msgpack.decode(source.read(length), type=PastCopySpec)
 
 
+def _quietly() -> contextlib.AbstractContextManager[Callable[[Seq], None]]:
+    return contextlib.nullcontext(lambda _seq: None)
+
+
 async def make_copy(spec: PastCopySpec, clock: Clock, made: Callable[[Path], None]) -> None:
     """Make the replica and tell *made*, which returns once it is in use.
 
@@ -84,10 +86,9 @@ async def make_copy(spec: PastCopySpec, clock: Clock, made: Callable[[Path], Non
     async with DaemonClient(Path(spec.socket)) as client:
         access = await ProjectAccess.open(client, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
-        make_directory(directory)
-        with contextlib.closing(await past_opened(directory, access, clock)) as past:
-            if past.head().seq < spec.seq:
-                await read_on(past, client, access, clock, lambda _seq: None)
-            if past.head().seq < spec.seq:
+        async with past_at_hand(directory, client, access, clock, _quietly) as at_hand:
+            await at_hand.open()
+            if at_hand.past.head().seq < spec.seq:
                 raise NoSuchPoint(f"version {spec.seq} does not exist: delete its snapshot")
-            made(past.copy_at(spec.seq))
+            async with at_hand.copied(spec.seq) as path:
+                made(path)

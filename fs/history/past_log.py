@@ -1,4 +1,6 @@
-"""What each journal entry did, and where to find it again: by name, by file, by number.
+"""What journal entries did, and where to find it again: by name, by file, by number.
+
+They are those behind one entry, in a row: behind the first of all, or behind the one that a past begins at.
 
 The tables lie in the file of a replica that only follows (past.py), beside the project's. They are
 this workstation's own, and can be made again from the journal at any time.
@@ -11,11 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, SIZE_COLUMN, VERSION_COLUMN, RowChange
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.journal import NO_ENTRY
 
 _SCHEMA = """
 -- One row for each entry up to the head. *changeset* is zlib's; empty if the entry counted as empty.
@@ -50,6 +54,13 @@ CREATE TABLE IF NOT EXISTS past_inode (
     gone    INTEGER NOT NULL,
     PRIMARY KEY (ino, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- At most one row (one = 1): the entry behind which all are noted, and the link to it. None: it is 0.
+CREATE TABLE IF NOT EXISTS past_begin (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    seq  INTEGER NOT NULL,
+    link BLOB    NOT NULL
+) STRICT;
 """
 
 NOBODY = DeviceId("00" * 16)
@@ -138,13 +149,37 @@ class PastLog:
             for table in ("past_entry", "past_name", "past_inode"):
                 self._database.change(f"DELETE FROM {table} WHERE seq > ?", (seq,))  # noqa: S608  # ours
 
+    def begin_at(self, head: Head) -> None:
+        """Begin behind the entry *head*, as nothing is noted yet. Raises NoSpace."""
+        with self._database.transaction():
+            self._begin(head)
+
+    def note_before(self, facts: EntryFacts, changeset: bytes, previous: bytes) -> None:
+        """Take note of the entry that the past began behind, *previous* being the link to the one before.
+
+        Raises NoSpace, or ChangesetUnfit: nothing is noted then.
+        """
+        with self._database.transaction():
+            self.note(facts, self.begin().link, changeset)
+            self._begin(Head(Seq(facts.seq - 1), previous))
+
+    def _begin(self, head: Head) -> None:
+        self._database.change(
+            "INSERT OR REPLACE INTO past_begin VALUES (1, ?, ?)", (head.seq, head.link)
+        )
+
     # -- entries -----------------------------------------------------------------------------
 
+    def begin(self) -> Head:
+        """Return the entry behind which all are noted, and the link to it."""
+        row = self._database.row("SELECT seq, link FROM past_begin")
+        return Head(Seq(0), NO_ENTRY) if row is None else Head(Seq(row[0]), row[1])
+
     def newest(self) -> Seq:
-        """Return the number of the newest entry noted, 0 if there is none."""
-        row = self._database.row("SELECT coalesce(max(seq), 0) FROM past_entry")
+        """Return the number of the newest entry noted; if there is none, of the one they begin behind."""
+        row = self._database.row("SELECT max(seq) FROM past_entry")
         assert row is not None
-        return Seq(row[0])
+        return self.begin().seq if row[0] is None else Seq(row[0])
 
     def entry(self, seq: Seq) -> EntryFacts:
         """Return who made entry *seq*, which was noted."""
@@ -155,14 +190,17 @@ class PastLog:
         return EntryFacts(*row)
 
     def link(self, seq: Seq) -> bytes:
-        """Return the link to entry *seq*, which was noted."""
+        """Return the link to entry *seq*, which was noted, or which all that was noted is behind."""
+        begin = self.begin()
+        if seq == begin.seq:
+            return begin.link
         row = self._database.row("SELECT link FROM past_entry WHERE seq = ?", (seq,))
         assert row is not None
         link: bytes = row[0]
         return link
 
     def times(self) -> list[int]:
-        """Return what the clocks said at entries 1, 2 and so on."""
+        """Return what the clocks said at each entry noted, in their order."""
         rows = self._database.rows("SELECT wall_ns FROM past_entry ORDER BY seq")
         return [wall_ns for (wall_ns,) in rows]
 

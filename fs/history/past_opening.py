@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair.access import RepairAccess
 from lucidnode.fs.errors import ReplicaBusy
 from lucidnode.fs.history.past import Past
 from lucidnode.node.client.clock import Clock
@@ -18,14 +18,15 @@ _OTHERS_S = 10.0
 _AGAIN_S = 0.25
 
 
-async def past_opened(directory: Path, access: ProjectAccess, clock: Clock) -> Past:
+async def past_opened(directory: Path, access: RepairAccess, clock: Clock, place: str = "") -> Past:
     """Open the past in the project's *directory*; a collection makes room. Raises as `Past.open`."""
     began = clock.boot()
     while True:
         try:
-            return Past.open(directory, access.keys().replica, access.workstation)
+            return Past.open(directory, access.keys().replica, access.workstation, place)
         except ReplicaBusy:
-            patience_s = _ROOM_S if Past.ask_for(directory) else _OTHERS_S
+            makes_room = not place and Past.ask_for(directory)
+            patience_s = _ROOM_S if makes_room else _OTHERS_S
             if clock.boot() > began + patience_s:
                 raise
         await clock.sleep(_AGAIN_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lucidnode.fs.errors import NoSuchPast
+from lucidnode.fs.errors import NoSuchPast, OlderNeeded
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, InodeNo
 
@@ -38,9 +38,18 @@ def directory_of(past: Past, path: Path) -> InodeNo:
     for depth, name in enumerate(path, 1):
         found = latest(past, Place(here, name))
         if found is None:
-            raise NoSuchPast(f"nothing called {shown(path[:depth])} was ever in this project")
+            raise no_such_past(past, path[:depth])
         here = found
     return here
+
+
+def no_such_past(past: Past, path: Path) -> NoSuchPast:
+    """Return what is raised if *past* has nothing called *path*."""
+    if past.since:
+        return OlderNeeded(
+            f"nothing called {shown(path)} is in this project, or was since version {past.since}"
+        )
+    return NoSuchPast(f"nothing called {shown(path)} was ever in this project")
 
 
 def latest(past: Past, place: Place) -> InodeNo | None:

@@ -135,7 +135,7 @@ def gc_command(
         raise click.UsageError("either --dry-run or --now")
 
     async def work() -> Round:
-        async with opened_past(home, passphrase_file, project) as opened:
+        async with opened_past(home, passphrase_file, project, whole=True) as opened:
             if now and not opened.access.may_write:
                 raise NotAllowed("a viewer changes nothing: ask an editor to run it")
             with spinner(f"collecting {project}…") as show:

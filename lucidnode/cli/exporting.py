@@ -67,31 +67,36 @@ def export_command(
 
     async def work() -> Exported:
         async with opened_past(home, passphrase_file, given.project) as opened:
-            seq = opened.past.head().seq if text is None else opened.point(text)
-            with opened.past.at(seq) as tree, spinner(f"exporting to {target}…") as show:
+            seq = opened.past.head().seq if text is None else await opened.point(text)
+            async with opened.at_hand.state(seq) as tree:
                 found = attributes_at(tree, given.path)
                 if found is None:
                     raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
-                done = 0
+                with spinner(f"exporting to {target}…") as show:
+                    done = 0
 
-                def progress(count: int) -> None:
-                    nonlocal done
-                    done += count
-                    if show is not None:
-                        show(f"exporting to {target}, {size(done)}…")
+                    def progress(count: int) -> None:
+                        nonlocal done
+                        done += count
+                        if show is not None:
+                            show(f"exporting to {target}, {size(done)}…")
 
-                keys, client = opened.access.keys(), opened.client
-                if not wants_tar:
-                    export = TreeExport(tree, keys, client, progress, resume=resume)
-                    return await export.write(found, target)
-                name = os.fsdecode(given.path[-1]) if given.path else opened.access.name
-                with contextlib.ExitStack() as closing:
-                    archive = (
-                        sys.stdout.buffer if is_stream else closing.enter_context(target.open("xb"))
-                    )
-                    told = await TarExport(tree, keys, client, archive, progress).write(found, name)
-                    archive.flush()
-                    return told
+                    keys, client = opened.access.keys(), opened.client
+                    if not wants_tar:
+                        export = TreeExport(tree, keys, client, progress, resume=resume)
+                        return await export.write(found, target)
+                    name = os.fsdecode(given.path[-1]) if given.path else opened.access.name
+                    with contextlib.ExitStack() as closing:
+                        archive = (
+                            sys.stdout.buffer
+                            if is_stream
+                            else closing.enter_context(target.open("xb"))
+                        )
+                        told = await TarExport(tree, keys, client, archive, progress).write(
+                            found, name
+                        )
+                        archive.flush()
+                        return told
 
     with hinting(given):
         told = asyncio.run(work())

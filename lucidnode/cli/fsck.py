@@ -129,7 +129,7 @@ async def _checked(
     home: Path, passphrase_file: Path | None, project: str, *, wants_contents: bool, again: bool
 ) -> _Told:
     stopped: list[str] = []
-    async with opened_past(home, passphrase_file, project, stopped.append) as opened:
+    async with opened_past(home, passphrase_file, project, stopped.append, whole=True) as opened:
         objects = await open_objects(home, opened.access.keys().project)
         directory = project_directory(home, opened.access.keys().project)
         state = directory / FSCK_STATE_FILE

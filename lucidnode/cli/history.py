@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.cli.past_input import given_path, hinting, opened_past, when, who
 from lucidnode.cli.secrets_input import passphrase_file
@@ -22,42 +23,50 @@ from lucidnode.fs.history.used_space import Usage, usage_of
 from lucidnode.node.client.ids import Seq
 
 _SHOWN = 50
-"""Events that are shown; with `--all`, or as JSON, it is all of them."""
+"""Events that are shown; with `--all`, `--since`, or as JSON, it is all of them."""
 
 
 @click.command("history", short_help="Show who changed a file, and when.")
 @click.argument("path")
-@click.option("--all", "wants_all", is_flag=True, help=f"Show more than the newest {_SHOWN}.")
+@since_option
+@all_option
 @passphrase_file
 @as_json
 @click.pass_obj
 def history_command(
-    home: Path, path: str, wants_all: bool, passphrase_file: Path | None, wants_json: bool
+    home: Path,
+    path: str,
+    since: str | None,
+    wants_all: bool,
+    passphrase_file: Path | None,
+    wants_json: bool,
 ) -> None:
     """Show what happened to PATH, the newest first: who, when, what, its size and the version.
 
     PATH lies in a mounted project, or is PROJECT:PATH. It may be gone. Renames are followed; of a
-    directory, it shows what came and went in it. `restore --at VERSION` brings a version back. The
-    first time this reads the whole journal of the project, later what is new.
+    directory, it shows what came and went in it. `restore --at VERSION` brings a version back.
+    It looks back to the last checkpoint of the project, a thousand changes of it or so, and says how
+    far that is; --since and --all read further back, one small request for each change.
 
     \b
     Examples:
       lucidnode history ~/demo/film/cut.mov
-      lucidnode history demo:film/cut.mov
+      lucidnode history demo:film/cut.mov --since 30d
     """
     given = given_path(home, path)
 
-    async def work() -> tuple[list[Event], ProjectAccess]:
+    async def work() -> tuple[list[Event], ProjectAccess, LookedBack]:
         async with opened_past(home, passphrase_file, given.project) as opened:
-            return events_of(opened.past, given.path), opened.access
+            looked = await looked_back(opened, since, wants_all=wants_all)
+            return events_of(opened.past, given.path), opened.access, looked
 
     with hinting(given):
-        events, access = asyncio.run(work())
+        events, access, looked = asyncio.run(work())
     events.reverse()
     if wants_json:
-        show_json({"events": [_facts(event, access) for event in events]})
+        show_json({"since": looked.seq, "events": [_facts(event, access) for event in events]})
         return
-    listed = events if wants_all else events[:_SHOWN]
+    listed = events if wants_all or since else events[:_SHOWN]
     show_table(
         ["version", "when", "who", "what", "size", "path"],
         [
@@ -76,6 +85,7 @@ def history_command(
         click.echo(
             f"and {counted(len(events) - len(listed), 'older event')}: --all shows them", err=True
         )
+    looked.tell()
 
 
 def _facts(event: Event, access: ProjectAccess) -> dict[str, object]:
@@ -120,10 +130,15 @@ def diff_command(
 
     async def work() -> tuple[Seq, Seq, list[Difference]]:
         async with opened_past(home, passphrase_file, given.project) as opened:
-            first = opened.point(since)
-            last = opened.past.head().seq if until is None else opened.point(until)
-            _require_there(opened.past, given.path, first, last)
-            return first, last, differences(opened.past, first, last)
+            first = await opened.point(since)
+            last = opened.past.head().seq if until is None else await opened.point(until)
+            await opened.at_hand.reach(min(first, last))
+
+            def found(past: Past) -> list[Difference]:
+                _require_there(past, given.path, first, last)
+                return differences(past, first, last)
+
+            return first, last, await opened.at_hand.answered(found)
 
     with hinting(given):
         first, last, found = asyncio.run(work())

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import FsError, NoSuchPast, NoSuchPoint, NoSuchProject
-from lucidnode.fs.history import past_places, points
+from lucidnode.fs.history import past_places
 from lucidnode.fs.history.horizon import check_whole
 from lucidnode.fs.history.past import Past
-from lucidnode.fs.history.past_opening import past_opened
-from lucidnode.fs.history.past_reader import read_on
+from lucidnode.fs.history.past_at_hand import PastAtHand, past_at_hand
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
@@ -37,19 +37,24 @@ from lucidnode.node.client.ids import DeviceId, Seq
 class OpenPast:
     """The past of one project, read to the end of the journal."""
 
-    past: Past
+    at_hand: PastAtHand
     access: ProjectAccess
     client: DaemonClient
     membership: Membership
 
-    def point(self, text: str) -> Seq:
+    @property
+    def past(self) -> Past:
+        """The past as far as it was read by now: a question may have more of it read."""
+        return self.at_hand.past
+
+    async def point(self, text: str) -> Seq:
         """Return the entry that *text* means: a snapshot of that name first.
 
-        Raises NoSuchPoint, also for one that is older than the past is kept.
+        Raises NoSuchPoint, also for one that is older than the past is kept; or a NodeError.
         """
         if any(each.name == text for each in snapshots_of(self.past.now)):
             return self.snapshot(text)
-        seq = points.point(text, self.past.log.times(), datetime.now().astimezone())
+        seq = await self.at_hand.point(text, datetime.now().astimezone())
         check_whole(self.past.now, seq)
         return seq
 
@@ -92,8 +97,10 @@ async def opened_past(
     passphrase_file: Path | None,
     project: str,
     stopped: Callable[[str], None] | None = None,
+    *,
+    whole: bool = False,
 ) -> AsyncIterator[OpenPast]:
-    """Read the past of *project*, a name or an id, on to its end.
+    """Have the past of *project*, a name or an id, read on to its end; from the first entry if *whole*.
 
     Where *stopped* is given, what keeps it from being read on is told there, and it is as far as it
     was read. Raises a NodeError or an FsError.
@@ -105,20 +112,28 @@ async def opened_past(
         directory = project_directory(home, found.id)
         for path in (directory.parent, directory):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.closing(await past_opened(directory, access, SystemClock())) as past:
-            with spinner(f"reading the history of {found.name}…") as show:
+        async with past_at_hand(
+            directory, client, access, SystemClock(), partial(_reading, found.name)
+        ) as at_hand:
+            try:
+                await (at_hand.open_whole() if whole else at_hand.open())
+            except (FsError, NodeError) as error:
+                if stopped is None or not at_hand.is_open:
+                    raise
+                stopped(str(error))
+            yield OpenPast(at_hand, access, client, mine)
 
-                def progress(seq: Seq) -> None:
-                    if show is not None and seq % 100 == 0:
-                        show(f"reading the history of {found.name}, version {seq:,}…")
 
-                try:
-                    await read_on(past, client, access, SystemClock(), progress)
-                except (FsError, NodeError) as error:
-                    if stopped is None:
-                        raise
-                    stopped(str(error))
-            yield OpenPast(past, access, client, mine)
+@contextlib.contextmanager
+def _reading(project: str) -> Iterator[Callable[[Seq], None]]:
+    """Show how far the history of *project* is read while the block runs."""
+    with spinner(f"reading the history of {project}…") as show:
+
+        def progress(seq: Seq) -> None:
+            if show is not None and seq % 100 == 0:
+                show(f"reading the history of {project}, version {seq:,}…")
+
+        yield progress
 
 
 def given_path(home: Path, text: str) -> GivenPath:

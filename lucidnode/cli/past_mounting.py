@@ -17,9 +17,11 @@ from lucidnode.cli.background import start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.point_given import PointGiven
+from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY
 from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.past_mount import run
+from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.staging import BLOCKS, STAGING
 from lucidnode.node.config import load_config
 
@@ -41,32 +43,34 @@ def mount_past(
 
     async def work() -> str:
         async with opened_past(home, passphrase_file, project) as opened:
-            seq = opened.snapshot(point.text) if point.is_snapshot else opened.point(point.text)
-            replica = opened.past.copy_at(seq)
-            spec = PastMountSpec(
-                home=str(home),
-                mountpoint=str(mountpoint),
-                membership=opened.membership,
-                project=opened.access.keys().project,
-                replica=str(replica),
-                blocks_dir=str(cache / BLOCKS),
-                staging_dir=str(cache / STAGING),
-                allow_other=allow_other,
-                memory_limit=load_config(home).memory_limit,
+            seq = (
+                opened.snapshot(point.text) if point.is_snapshot else await opened.point(point.text)
             )
-            # In here: as long as the past is open, nobody takes the replica for a left one.
-            start(
-                home,
-                replica.with_suffix(KEEPER_SUFFIX),
-                ["past-process"],
-                replica.with_name("past-mounts.log"),
-                f"mounting version {seq}…",
-                serves=str(mountpoint),
-                given=msgspec.msgpack.encode(spec),
-            )
+            async with opened.at_hand.copied(seq) as replica:
+                spec = PastMountSpec(
+                    home=str(home),
+                    mountpoint=str(mountpoint),
+                    membership=opened.membership,
+                    project=opened.access.keys().project,
+                    replica=str(replica),
+                    blocks_dir=str(cache / BLOCKS),
+                    staging_dir=str(cache / STAGING),
+                    allow_other=allow_other,
+                    memory_limit=load_config(home).memory_limit,
+                )
+                # In here nobody takes the replica for a left one.
+                start(
+                    home,
+                    replica.with_suffix(KEEPER_SUFFIX),
+                    ["past-process"],
+                    project_directory(home, spec.project) / HISTORY_DIRECTORY / "past-mounts.log",
+                    f"mounting version {seq}…",
+                    serves=str(mountpoint),
+                    given=msgspec.msgpack.encode(spec),
+                )
             if seq == 0:
                 return "the beginning, when it was empty"
-            return f"version {seq}, of {when(opened.past.log.entry(seq).wall_ns)}"
+            return f"version {seq}, of {when(await opened.at_hand.wall_ns(seq))}"
 
     return asyncio.run(work())
 

@@ -63,7 +63,7 @@ def repair_blocks(
 async def _work(
     home: Path, project: str, passphrase_file: Path | None, *, put_back: bool, yes: bool
 ) -> bool:
-    async with opened_past(home, passphrase_file, project) as opened:
+    async with opened_past(home, passphrase_file, project, whole=True) as opened:
         id_ = opened.access.keys().project
         kept = project_directory(home, id_) / DAMAGED_FILE
         with spinner("finding out which blocks are needed…"):

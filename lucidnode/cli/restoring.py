@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
 from lucidnode.cli.past_input import (
     GivenPath,
@@ -26,7 +27,7 @@ from lucidnode.fs.history.deletions import Deletion, deleted_in, deletion_at
 from lucidnode.fs.history.past_places import path_to, place_of, shown
 from lucidnode.fs.history.restoration import Restoration, Survey, attributes_at, survey
 from lucidnode.fs.history.restored_work import commit
-from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo
+from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.in_the_cloud import waited_for
 from lucidnode.node.client.clock import Clock, SystemClock
@@ -82,14 +83,11 @@ def restore_command(
 
     async def work() -> None:
         async with opened_past(home, passphrase_file, given.project) as opened:
-            seq = opened.point(text)
-            ino = _ino_of(opened, given.path)
-            with opened.past.at(seq) as source:
-                found = attributes_at(source, given.path)
-                if found is None and ino is not None:
-                    found = source.attributes(ino)
-                if found is None:
-                    raise NoSuchPast(f"there was no {shown(given.path)} in version {seq}")
+            seq = await opened.point(text)
+            ino = await _ino_at(opened, given.path, seq)
+            async with opened.at_hand.state(seq) as source:
+                found = source.attributes(ino)
+                assert found is not None
                 place = _place(opened, given.path, target)
                 await _bring_back(opened, source, found, place, yes=yes, wants_json=wants_json)
 
@@ -100,20 +98,30 @@ def restore_command(
 @click.command("undelete", short_help="List what was deleted in a directory, or bring it back.")
 @click.argument("path")
 @to_option
+@since_option
+@all_option
 @passphrase_file
 @as_json
 @click.pass_obj
 def undelete_command(
-    home: Path, path: str, to: str | None, passphrase_file: Path | None, wants_json: bool
+    home: Path,
+    path: str,
+    to: str | None,
+    since: str | None,
+    wants_all: bool,
+    passphrase_file: Path | None,
+    wants_json: bool,
 ) -> None:
     """List what was deleted in the directory PATH; or bring PATH back, if it was deleted.
 
     PATH lies in a mounted project, or is PROJECT:PATH. A directory comes back with all that was
-    deleted together with it. No data moves, whatever the size. It replaces nothing.
+    deleted together with it. No data moves, whatever the size. It replaces nothing. The list goes
+    back to the last checkpoint of the project, a thousand changes of it or so, and says how far that
+    is; --since and --all read further back. What is to come back is looked for however far that is.
 
     \b
     Examples:
-      lucidnode undelete ~/demo/film
+      lucidnode undelete ~/demo/film --since 7d
       lucidnode undelete ~/demo/film/cut.mov
     """
     given, target = _given(home, path, to)
@@ -122,15 +130,19 @@ def undelete_command(
         async with opened_past(home, passphrase_file, given.project) as opened:
             there = attributes_at(opened.past.now, given.path)
             if there is not None and there.is_directory and to is None:
-                _list(opened, deleted_in(opened.past, there.ino), wants_json=wants_json)
+                looked = await looked_back(opened, since, wants_all=wants_all)
+                gone = await opened.at_hand.answered(lambda past: deleted_in(past, there.ino))
+                _list(opened, gone, looked, wants_json=wants_json)
                 return
             if not given.path:
                 raise NoSuchPast("the project itself cannot be deleted")
-            deletion = deletion_at(opened.past, place_of(opened.past, given.path))
+            deletion = await opened.at_hand.answered(
+                lambda past: deletion_at(past, place_of(past, given.path))
+            )
             place = _place(opened, given.path, target)
             if attributes_at(opened.past.now, place) is not None:
                 raise InTheWay(f"{shown(place)} is there again: name another place with --to")
-            with opened.past.at(deletion.before) as source:
+            async with opened.at_hand.state(deletion.before) as source:
                 found = source.attributes(deletion.ino)
                 if found is None:
                     raise NoSuchPast(f"{shown(given.path)} came and went in one moment")
@@ -178,8 +190,8 @@ def clone_command(
 
     async def work() -> None:
         async with opened_past(home, passphrase_file, given.project) as opened:
-            seq = opened.past.head().seq if text is None else opened.point(text)
-            with opened.past.at(seq) as tree:
+            seq = opened.past.head().seq if text is None else await opened.point(text)
+            async with opened.at_hand.state(seq) as tree:
                 found = attributes_at(tree, given.path)
                 if found is None:
                     raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
@@ -220,9 +232,21 @@ def _place(opened: OpenPast, path: past_places.Path, target: GivenPath | None) -
     return place
 
 
-def _ino_of(opened: OpenPast, path: past_places.Path) -> InodeNo | None:
-    """Return what *path* is, or last was. Raises NoSuchPast."""
-    return past_places.latest(opened.past, place_of(opened.past, path)) if path else ROOT
+async def _ino_at(opened: OpenPast, path: past_places.Path, seq: Seq) -> InodeNo:
+    """Return what *path* was in version *seq*; or what it is, or last was, if that was there under another name.
+
+    Raises NoSuchPast.
+    """
+    at_hand = opened.at_hand
+    async with at_hand.state(seq) as source:
+        if (found := attributes_at(source, path)) is not None:
+            return found.ino
+    await at_hand.reach(seq)
+    ino = past_places.latest(at_hand.past, place_of(at_hand.past, path))
+    async with at_hand.state(seq) as source:
+        if ino is None or source.attributes(ino) is None:
+            raise NoSuchPast(f"there was no {shown(path)} in version {seq}")
+    return ino
 
 
 async def _bring_back(
@@ -309,12 +333,15 @@ def _tell(
         click.echo(f"  somebody was quicker, so it is at: {each}", err=True)
 
 
-def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) -> None:
+def _list(
+    opened: OpenPast, deletions: Sequence[Deletion], looked: LookedBack, *, wants_json: bool
+) -> None:
     newest = sorted(deletions, key=lambda deletion: deletion.facts.seq, reverse=True)
     access, past = opened.access, opened.past
     if wants_json:
         show_json(
             {
+                "since": looked.seq,
                 "deleted": [
                     {
                         "path": path_to(past, each.place),
@@ -326,12 +353,13 @@ def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) 
                         "size": each.size,
                     }
                     for each in newest
-                ]
+                ],
             }
         )
         return
     if not newest:
         click.echo("nothing was deleted here", err=True)
+        looked.tell()
         return
     show_table(
         ["version", "when", "who", "size", "path"],
@@ -346,3 +374,4 @@ def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) 
             for each in newest
         ],
     )
+    looked.tell()

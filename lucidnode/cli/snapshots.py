@@ -80,7 +80,7 @@ def create(
 
     async def work() -> SnapshotRow:
         async with opened_past(home, passphrase_file, project) as opened:
-            seq = opened.past.head().seq if text is None else opened.point(text)
+            seq = opened.past.head().seq if text is None else await opened.point(text)
             row = SnapshotRow(seq=seq, wall_ns=SystemClock().wall_ns())
             taken = click.ClickException(
                 f"there is a snapshot '{name}' already: take another name, or delete that one first"
@@ -119,12 +119,12 @@ def list_(home: Path, project: str, passphrase_file: Path | None, wants_json: bo
 
     async def work() -> list[dict[str, object]]:
         async with opened_past(home, passphrase_file, project) as opened:
-            log, newest = opened.past.log, opened.past.head().seq
+            newest = opened.past.head().seq
             return [
                 {
                     "name": shown(each.name),
                     "version": each.row.seq,
-                    "time": log.entry(each.row.seq).wall_ns / 1e9
+                    "time": await opened.at_hand.wall_ns(each.row.seq) / 1e9
                     if 0 < each.row.seq <= newest
                     else None,
                     "made": each.row.wall_ns / 1e9,

@@ -7,13 +7,20 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from lucidnode.fs.errors import NoSuchPoint
-from lucidnode.fs.history.points import point, seq_at
+from lucidnode.fs.history.points import cut, parsed, wall_ns
+from lucidnode.node.client.ids import Seq
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def at(*hours_ago: float) -> list[int]:
     return [int((NOW - timedelta(hours=hours)).timestamp()) * 10**9 for hours in hours_ago]
+
+
+def point(text: str, times: list[int], now: datetime) -> int:
+    """Return the entry that *text* means of those made at *times*, which begin with the first."""
+    found = parsed(text, Seq(len(times)), now)
+    return cut(times, wall_ns(found)) if isinstance(found, datetime) else found
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_as_many_entries_are_on_the_wrong_side_as_clocks_are_wrong(wrong: int, w
     for hours in (5.5, 3.5, 0.5):
         when = NOW - timedelta(hours=hours)
         told = [*times[:where], wrong, *times[where:]]
-        found = seq_at(told, when)
+        found = cut(told, wall_ns(when))
         limit = when.timestamp() * 1e9
         misplaced = [
             wall_ns
