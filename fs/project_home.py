@@ -37,7 +37,9 @@ def open_replica(home: Path, access: ProjectAccess) -> Replica:
     for each in (directory.parent, directory):
         make_directory(each)
     try:
-        return Replica.open(directory / REPLICA_FILE, access.keys().replica, access.workstation)
+        return Replica.open(
+            directory / REPLICA_FILE, access.keys().replica, access.workstation, access.device
+        )
     except ReplicaBusy as error:
         raise AlreadyMounted("this project is mounted already; unmount it there first") from error
 

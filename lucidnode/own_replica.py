@@ -70,4 +70,4 @@ def _cleared(directory: Path, purpose: str) -> Iterator[None]:
 
 
 def _opened(path: Path, access: ProjectAccess) -> Replica:
-    return Replica.open(path, access.keys().replica, access.workstation)
+    return Replica.open(path, access.keys().replica, access.workstation, access.device)

@@ -321,7 +321,7 @@ async def file_layer(
     clock = clock or QuickClock()
     daemon = FakeDaemon(bucket, blocks_dir, staging_dir)
     replica_path = replica_path or home / "replica.db"
-    replica = Replica.open(replica_path, KEYS.replica, name, random_bytes)
+    replica = Replica.open(replica_path, KEYS.replica, name, random_bytes=random_bytes)
     try:
         taken_back = recover(replica, staging_dir, PROJECT, boot or boot_id())
         with ThreadPoolExecutor(4) as disk:

@@ -15,7 +15,7 @@ from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Create, NewExtent, SetXattr, Truncate, Unlink, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 KEY = bytes(range(32))
 
@@ -63,7 +63,8 @@ class Node:
         self.replica = self._open()
 
     def _open(self) -> Replica:
-        return Replica.open(self.path, KEY, self.name, self._entropy.randbytes)
+        device = DeviceId(self.name.encode().ljust(16, b".")[:16].hex())
+        return Replica.open(self.path, KEY, self.name, device, self._entropy.randbytes)
 
     def close(self) -> None:
         self.replica.close()

@@ -116,7 +116,7 @@ class PastLedger:
         return named
 
     async def commit(self, facts: Mapping[bytes, bytes | None]) -> bool:
-        with self._past.writable_copy() as replica:
+        with self._past.writable_copy(self._access.device) as replica:
             for name, value in facts.items():
                 replica.apply(Fact(name, value))
             batch = replica.pending.next_batch(None)

@@ -70,6 +70,10 @@ class ProjectAccess:
         label = self._view.labels().get(device)
         return ("", device[:8]) if label is None else (label.member, label.device)
 
+    def devices(self) -> list[DeviceId]:
+        """Return the workstations of all who are or were members."""
+        return list(self._view.labels())
+
     @property
     def block_size(self) -> int:
         return self._project.block_size

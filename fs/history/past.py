@@ -35,6 +35,7 @@ from lucidnode.fs.replica.sqlite.rows import (
 from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.fs.replica.used_files import UsedFiles
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import EntryHeader, empty_link, epoch_of
@@ -160,6 +161,10 @@ class Past:
         """The tree at the head."""
         return self._replica.tree
 
+    def used(self) -> UsedFiles:
+        """Return what reads the sizes of files at the head."""
+        return UsedFiles(self._database)
+
     @property
     def replica(self) -> Replica:
         """The replica at the head, for who judges the next entry."""
@@ -263,15 +268,16 @@ class Past:
         return True
 
     @contextlib.contextmanager
-    def writable_copy(self) -> Iterator[Replica]:
-        """Have a replica of its own that stands on the head, for changes; it is removed at the end.
+    def writable_copy(self, writer: DeviceId) -> Iterator[Replica]:
+        """Have a replica of its own that stands on the head, for changes by *writer*; it is removed at the end.
 
         Nothing is read on in this block. Raises NoSpace, or OSError.
         """
         copy = self._path.with_name(f"writer-{secrets.token_hex(8)}.db")
         self._copy_to(copy)
         try:
-            with contextlib.closing(Replica.open(copy, self._key, self._device_name)) as replica:
+            opened = Replica.open(copy, self._key, self._device_name, writer)
+            with contextlib.closing(opened) as replica:
                 yield replica
         finally:
             remove(copy)

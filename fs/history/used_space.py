@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lucidnode.fs.history.past import Past
-from lucidnode.fs.history.past_places import Path
-from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
-from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.fs.replica.id_allocator import tag_of, writer_tag
+from lucidnode.fs.replica.inode import InodeNo, Kind
+from lucidnode.fs.replica.used_files import UsedFile, UsedFiles
 from lucidnode.node.client.ids import DeviceId
-
-_LISTED_NAMES = 1000
-"""Names that are read of a directory at once."""
 
 
 @dataclass(slots=True)
@@ -21,50 +18,66 @@ class UsedSpace:
     size: int = 0
     files: int = 0
 
-    def add(self, file: Attributes) -> None:
+    def add(self, file: UsedFile) -> None:
         """Count *file* in."""
         self.size += file.size
         self.files += 1
+
+
+Writer = Callable[[UsedFile], DeviceId | None]
+"""Tells which workstation gave a file the content that it has; None if that is not known."""
 
 
 @dataclass(slots=True)
 class Usage:
     """What a directory holds: in all, by what lies directly in it, and by who wrote it last.
 
-    A directory among *parts* has all that is below it.
+    A directory among *parts* has all that is below it. Among *writers* are files that are not empty;
+    None wrote those of which it is not known.
     """
 
     total: UsedSpace
     parts: dict[bytes, UsedSpace]
-    writers: dict[DeviceId, UsedSpace]
+    writers: dict[DeviceId | None, UsedSpace]
 
 
-def usage_of(past: Past, found: Attributes, path: Path) -> Usage:
-    """Return what *found*, which is at *path* now, holds. Reads every name below it."""
+def usage_of(files: UsedFiles, path: Sequence[bytes], writer: Writer) -> Usage | None:
+    """Return what *path* holds, None if there is nothing. Reads every name below it."""
+    found = files.at(path)
+    if found is None:
+        return None
     usage = Usage(UsedSpace(), {}, {})
     seen: set[InodeNo] = set()
-    parts = _listed(past.now, found.ino) if found.is_directory else [(path[-1], found)]
+    parts = files.listed(found.ino) if found.is_directory else [(path[-1], found)]
     for name, part in parts:
         used = usage.parts[name] = UsedSpace()
         waiting = [part]
         while waiting:
             each = waiting.pop()
             if each.is_directory:
-                waiting += (inner for _, inner in _listed(past.now, each.ino))
+                waiting += (inner for _, inner in files.listed(each.ino))
             elif each.ino not in seen:
                 if each.nlink > 1:
                     seen.add(each.ino)
                 used.add(each)
                 usage.total.add(each)
-                if each.kind is Kind.FILE and (device := past.log.writer(each.ino)) is not None:
-                    usage.writers.setdefault(device, UsedSpace()).add(each)
+                if each.kind is Kind.FILE and each.size:
+                    usage.writers.setdefault(writer(each), UsedSpace()).add(each)
     return usage
 
 
-def _listed(tree: TreeReader, directory: InodeNo) -> list[tuple[bytes, Attributes]]:
-    found: list[tuple[bytes, Attributes]] = []
-    after: bytes | None = None
-    while names := tree.list_names(directory, after, _LISTED_NAMES):
-        found += names
-        after = names[-1][0]
-    return found
+def writer_by_version(devices: Iterable[DeviceId]) -> Writer:
+    """Return what knows which of *devices* wrote a file by the version of its content.
+
+    That of an earlier release tells nothing, and nothing is told where two devices have one tag.
+    """
+    by_tag: dict[int, DeviceId | None] = {}
+    for device in devices:
+        tag = writer_tag(device)
+        by_tag[tag] = None if tag in by_tag else device
+
+    def writer(file: UsedFile) -> DeviceId | None:
+        tag = tag_of(file.version)
+        return None if tag is None else by_tag.get(tag)
+
+    return writer

@@ -65,7 +65,7 @@ from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.unsynced_work import UnsyncedWork
 from lucidnode.fs.replica.usage import ProjectUsage
 from lucidnode.fs.replica.watchers import Watchers
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.ids import BlockId, DeviceId
 
 
 class Replica:
@@ -116,16 +116,18 @@ class Replica:
         path: Path,
         key: bytes,
         device_name: str,
+        writer: DeviceId | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Replica:
         """Open the replica at *path*, sealed under the 32-byte *key*; an absent one is created.
 
         *device_name* is what people call this workstation: it appears in names of conflict copies.
+        Contents that are written say that *writer* wrote them (id_allocator.py); who only reads is none.
         Raises a ReplicaError, or NoSpace.
         """
         database = Database.open(path, key)
         try:
-            replica = cls(database, device_name, IdAllocator(database, random_bytes))
+            replica = cls(database, device_name, IdAllocator(database, random_bytes, writer))
             replica._local.forget_orphans()
         except BaseException:
             database.close()

@@ -43,7 +43,7 @@ _COMMANDS = {
     "fsck": "fsck",
     "history": "history",
     "diff": "history",
-    "usage": "history",
+    "usage": "usage",
     "export": "exporting",
     "import": "importing",
     "sync": "importing",

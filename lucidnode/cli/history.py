@@ -19,7 +19,6 @@ from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_places import Path as Names
 from lucidnode.fs.history.past_places import shown
 from lucidnode.fs.history.restoration import attributes_at
-from lucidnode.fs.history.used_space import Usage, usage_of
 from lucidnode.node.client.ids import Seq
 
 _SHOWN = 50
@@ -177,67 +176,6 @@ def diff_command(
             ]
             for each in wanted
         ],
-    )
-
-
-@click.command("usage", short_help="Show how much is in each directory, and whose.")
-@click.argument("path")
-@passphrase_file
-@as_json
-@click.pass_obj
-def usage_command(home: Path, path: str, passphrase_file: Path | None, wants_json: bool) -> None:
-    """Show what lies in PATH, the largest first, and how much each member wrote of it.
-
-    PATH is the name of a project, lies in a mounted one, or is PROJECT:PATH. Sizes are those that
-    files show; copies that share their blocks count each, and what is only in the history does not.
-
-    \b
-    Examples:
-      lucidnode usage demo
-      lucidnode usage ~/demo/film --json
-    """
-    given = given_path(home, path)
-
-    async def work() -> tuple[Usage, ProjectAccess]:
-        async with opened_past(home, passphrase_file, given.project) as opened:
-            found = attributes_at(opened.past.now, given.path)
-            if found is None:
-                raise NoSuchPast(f"there is no {shown(given.path)} in this project now")
-            return usage_of(opened.past, found, given.path), opened.access
-
-    with hinting(given):
-        usage, access = asyncio.run(work())
-    parts = sorted(usage.parts.items(), key=lambda part: part[1].size, reverse=True)
-    writers = sorted(usage.writers.items(), key=lambda part: part[1].size, reverse=True)
-    if wants_json:
-        show_json(
-            {
-                "bytes": usage.total.size,
-                "files": usage.total.files,
-                "parts": [
-                    {"name": shown((name,)), "bytes": used.size, "files": used.files}
-                    for name, used in parts
-                ],
-                "writers": [
-                    {
-                        "device": device,
-                        "who": who(access, device),
-                        "bytes": used.size,
-                        "files": used.files,
-                    }
-                    for device, used in writers
-                ],
-            }
-        )
-        return
-    rows = [[size(used.size), used.files, shown((name,))] for name, used in parts]
-    show_table(
-        ["size", "files", "in"], [*rows, [size(usage.total.size), usage.total.files, "all of it"]]
-    )
-    click.echo()
-    show_table(
-        ["size", "files", "written by"],
-        [[size(used.size), used.files, who(access, device)] for device, used in writers],
     )
 
 

@@ -85,10 +85,10 @@ def restore_command(
         async with opened_past(home, passphrase_file, given.project) as opened:
             seq = await opened.point(text)
             ino = await _ino_at(opened, given.path, seq)
+            place = _place(opened, given.path, target)
             async with opened.at_hand.state(seq) as source:
                 found = source.attributes(ino)
                 assert found is not None
-                place = _place(opened, given.path, target)
                 await _bring_back(opened, source, found, place, yes=yes, wants_json=wants_json)
 
     with hinting(given):
@@ -191,13 +191,13 @@ def clone_command(
     async def work() -> None:
         async with opened_past(home, passphrase_file, given.project) as opened:
             seq = opened.past.head().seq if text is None else await opened.point(text)
+            place = _place(opened, given.path, place_given)
+            if attributes_at(opened.past.now, place) is not None:
+                raise InTheWay(f"{shown(place)} is there already: name another place")
             async with opened.at_hand.state(seq) as tree:
                 found = attributes_at(tree, given.path)
                 if found is None:
                     raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
-                place = _place(opened, given.path, place_given)
-                if attributes_at(opened.past.now, place) is not None:
-                    raise InTheWay(f"{shown(place)} is there already: name another place")
                 if text is None and place[: len(given.path)] == given.path:
                     raise InTheWay(f"{shown(place)} lies in {shown(given.path) or 'all of it'}")
                 await _bring_back(
@@ -262,7 +262,7 @@ async def _bring_back(
     if not opened.access.may_write:
         raise NotAllowed("a viewer changes nothing: ask an editor")
     clock = SystemClock()
-    with opened.past.writable_copy() as replica:
+    with opened.past.writable_copy(opened.access.device) as replica:
         told = survey(source, found, replica.tree, place)
         if told.replaced:
             _show_replaced(told)

@@ -24,7 +24,7 @@ async def commit_rows(
     if not opened.access.may_write:
         raise NotAllowed("a viewer changes nothing: ask an editor to do it")
     clock = SystemClock()
-    with opened.past.writable_copy() as replica:
+    with opened.past.writable_copy(opened.access.device) as replica:
 
         def steps() -> Iterator[int]:
             for change in changes:

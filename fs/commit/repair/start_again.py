@@ -49,7 +49,9 @@ async def start_again(
     try:
         remove(directory / NEW_FILE)
         await begin_proofs(journal, access.keys().project, lost)
-        new = Replica.open(directory / NEW_FILE, access.keys().replica, access.workstation)
+        new = Replica.open(
+            directory / NEW_FILE, access.keys().replica, access.workstation, access.device
+        )
         try:
             await caught_up(journal, access, new, clock, Bystander(access))
             files = old.pending.unsent_files() | await _files_of(journal, access, lost)

@@ -27,15 +27,24 @@ _BUSY_TIMEOUT_MS = 60_000
 an error instead would be one of a program that did nothing wrong."""
 
 
-def connected(path: Path, key: bytes) -> apsw.Connection:
+def connected(path: Path, key: bytes, *, reads_only: bool = False) -> apsw.Connection:
     """Return a connection to the file at *path*, which is there, under the 32-byte *key*.
 
-    Raises NoSpace or a ReplicaError.
+    One that *reads_only* is for a process beside that which has the file: it leaves the log alone, also
+    as it is closed, whatever lies under that name by then. Raises NoSpace or a ReplicaError.
     """
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    flags = apsw.SQLITE_OPEN_READONLY if reads_only else apsw.SQLITE_OPEN_READWRITE
+    try:
+        connection = apsw.Connection(str(path), flags=flags)
+    except apsw.Error as error:
+        raise mapped(error, None) from error
     try:
         connection.pragma("cipher", "aegis")
         connection.pragma("key", f"raw:{key.hex()}")
+        if reads_only:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            return connection
         connection.pragma("page_size", _PAGE_BYTES)
         connection.pragma("temp_store", "memory")
         # Commits survive a crash of the process at once, and a power cut after `Barrier.wait`.

@@ -86,6 +86,16 @@ class Database:
             undo.pop_all()
         return database
 
+    @classmethod
+    def beside(cls, path: Path, key: bytes) -> Self:
+        """Read the replica at *path* beside the process that has it open; nothing can be changed.
+
+        Each statement sees the newest state, and holds up nobody for longer than it takes. Raises as
+        the class does.
+        """
+        connection = connected(path, key, reads_only=True)
+        return cls(path, key, connection, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
     def close(self) -> None:
         """Checkpoint and close, after a checkpoint that is under way."""
         self.close_files()

@@ -7,9 +7,8 @@ from pathlib import Path
 from past_fixture import Chronicle
 
 from lucidnode.fs.history.differences import differences
-from lucidnode.fs.history.used_space import usage_of
 from lucidnode.fs.replica.inode import ROOT
-from lucidnode.fs.replica.intents import Link, Rename, Rmdir, SetAttributes
+from lucidnode.fs.replica.intents import Rename, Rmdir, SetAttributes
 from lucidnode.node.client.ids import Seq
 
 
@@ -73,32 +72,3 @@ async def test_what_went_and_came_back_is_no_difference(tmp_path: Path) -> None:
         await chronicle.read_on(past)
         found = differences(past, Seq(1), chronicle.head)
     assert [(each.change, each.path) for each in found] == [("changed", (b"d", b"g"))]
-
-
-async def test_what_is_in_a_directory_is_counted_once_and_by_who_wrote_it_last(
-    tmp_path: Path,
-) -> None:
-    chronicle = Chronicle(tmp_path)
-    node = chronicle.node
-    directory = node.mkdir(b"d")
-    inner = node.mkdir(b"inner", directory)
-    ino = node.create(b"f", inner)
-    node.write(ino, b"12345678")
-    node.replica.apply(Link(ino, directory, b"g", node.time()))
-    node.write(node.create(b"small"), b"1")
-    await chronicle.commit()
-    with chronicle.opened() as past:
-        await chronicle.read_on(past)
-        root = past.now.attributes(ROOT)
-        assert root is not None
-        usage = usage_of(past, root, ())
-        assert {name: (used.size, used.files) for name, used in usage.parts.items()} == {
-            b"d": (8, 1), b"small": (1, 1),
-        }  # fmt: skip
-        assert (usage.total.size, usage.total.files) == (9, 2)
-        (writer,) = usage.writers
-        assert writer == chronicle.desk.daemon.device
-        assert past.log.touched(Seq(0), Seq(0)) == []
-        file = past.now.attributes(ino)
-        assert file is not None
-        assert usage_of(past, file, (b"d", b"g")).total.size == 8

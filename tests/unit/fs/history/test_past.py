@@ -136,7 +136,7 @@ async def test_a_copy_to_write_on_leaves_the_past_alone(tmp_path: Path) -> None:
     await chronicle.commit()
     with chronicle.opened() as past:
         await chronicle.read_on(past)
-        with past.writable_copy() as copy:
+        with past.writable_copy(chronicle.access.device) as copy:
             assert seen(copy.tree) == chronicle.states[Seq(1)]
             copy.apply(Rmdir(ROOT, b"d", 5))
             assert copy.tree.attributes(InodeNo(directory)) is None

@@ -26,7 +26,7 @@ async def restored(
     """Bring *path* back as it was at *seq*, and have the desk see it."""
     await chronicle.read_on(past)
     daemon = chronicle.reader()
-    with past.at(seq) as source, past.writable_copy() as replica:
+    with past.at(seq) as source, past.writable_copy(chronicle.access.device) as replica:
         found = attributes_at(source, path)
         assert found is not None
         told = survey(source, found, replica.tree, to or path)
@@ -39,7 +39,10 @@ async def restored(
                 == []
             )
 
+        syncs = replica._barrier._turn.locked
+        chronicle.clock.threads.append(syncs)
         await chronicle.while_time_passes(work())
+        chronicle.clock.threads.remove(syncs)
     assert sum(done) == told.size
     assert not any(request.needs for _, request in daemon.requests), "no block is uploaded"
     await chronicle.commit()
@@ -165,7 +168,7 @@ async def test_it_is_rebased_like_any_work_and_given_up_if_the_bucket_takes_noth
         node.create(b"meanwhile")
         await chronicle.commit()  # which the copy does not know yet
         daemon = chronicle.reader()
-        with past.at(then) as source, past.writable_copy() as replica:
+        with past.at(then) as source, past.writable_copy(chronicle.access.device) as replica:
             found = attributes_at(source, (b"f",))
             assert found is not None
             daemon.why = "the bucket is full"
