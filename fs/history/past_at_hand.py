@@ -108,7 +108,7 @@ class PastAtHand:
 
     async def open(self) -> None:
         """Open the past that takes the fewest entries to read on, or begin one at a checkpoint."""
-        newest = max(await self._daemon.checkpoints(self._access.keys().project), default=Seq(0))
+        newest = await self._newest()
         if newest <= 2 * self._step:
             await self.open_whole()
             return
@@ -121,6 +121,15 @@ class PastAtHand:
             return
         self._take(past)
         await self._read_on(past)
+
+    async def open_for(self, seq: Seq) -> None:
+        """Do as `open`, unless the state that entry *seq* left lies before all that it would read."""
+        newest = await self._newest()
+        if Past.is_kept(self._directory) or seq + self._step > newest:
+            await self.open()
+
+    async def _newest(self) -> Seq:
+        return max(await self._daemon.checkpoints(self._access.keys().project), default=Seq(0))
 
     async def open_whole(self) -> None:
         """Open the past that begins at the first entry, and read it on."""
@@ -251,7 +260,7 @@ class PastAtHand:
     @contextlib.asynccontextmanager
     async def _reaching(self, seq: Seq) -> AsyncIterator[Past]:
         """Have a past that has the state *seq*: this one, or one from a checkpoint before that."""
-        if self.past.since - seq <= self._step:
+        if self._past is not None and self.past.since - seq <= self._step:
             await self.reach(seq)
             yield self.past
             return
@@ -261,11 +270,15 @@ class PastAtHand:
             with self._reading():
                 begun = await self._begun(past, seq)
             if begun is None:
-                await self.reach(seq)
-                begun = self.past
-            else:
-                stack.callback(begun.close)
-                await self._read_on(begun, seq)
+                if self._past is None:
+                    await self.open()
+                if self.past.since - seq <= seq:
+                    await self.reach(seq)
+                    yield self.past
+                    return
+                begun = await past_opened(self._directory, self._access, self._clock, place)
+            stack.callback(begun.close)
+            await self._read_on(begun, seq)
             yield begun
 
     async def _earlier(self, stack: contextlib.ExitStack) -> str:

@@ -87,8 +87,8 @@ async def make_copy(spec: PastCopySpec, clock: Clock, made: Callable[[Path], Non
         access = await ProjectAccess.open(client, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
         async with past_at_hand(directory, client, access, clock, _quietly) as at_hand:
-            await at_hand.open()
-            if at_hand.past.head().seq < spec.seq:
+            await at_hand.open_for(spec.seq)
+            if at_hand.is_open and at_hand.past.head().seq < spec.seq:
                 raise NoSuchPoint(f"version {spec.seq} does not exist: delete its snapshot")
             async with at_hand.copied(spec.seq) as path:
                 made(path)
