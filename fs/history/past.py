@@ -254,6 +254,11 @@ class Past:
         return self._path.with_name(_WANTED).exists()
 
     @staticmethod
+    def forget(directory: Path) -> None:
+        """Remove the past that lies in *directory* and is not open; replicas beside it stay."""
+        remove(directory / _PAST_FILE)
+
+    @staticmethod
     def is_kept(project_directory: Path) -> bool:
         """Tell whether a past was begun there."""
         return (project_directory / HISTORY_DIRECTORY / _PAST_FILE).exists()

@@ -331,12 +331,14 @@ def _held(directory: Path) -> int:
 
 
 def _remove_unused(directory: Path) -> None:
-    """Remove *directory*, unless a command holds it or a replica in it is mounted."""
+    """Remove *directory*, unless a command holds it; of one with a replica that is mounted, all but that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not any(is_in_use(each) for each in directory.glob("*.db")):
+            if any(is_in_use(each) for each in directory.glob("*.db")):
+                Past.forget(directory)
+            else:
                 shutil.rmtree(directory, ignore_errors=True)
         finally:
             os.close(descriptor)

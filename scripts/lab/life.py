@@ -243,7 +243,7 @@ class Life:
         """Begin one whose replica is made at *path*, with so many *files* that no entry has made."""
         Replica.open(path, bytes(32), "maker").close()
         fill_replica(path, bytes(32), files, FOLDER_FILES)
-        replica = Replica.open(path, bytes(32), "maker")
+        replica = Replica.open(path, bytes(32), "maker", writer.device)
         store = store or LifeStore(writer, kept_entries)
         life = cls(replica, writer, store, SystemClock(), seed)
         running = asyncio.ensure_future(life.keeper.run())

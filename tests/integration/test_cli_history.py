@@ -104,6 +104,9 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
     assert (studio.drive / "as it was").read_text() == "first"
     station.unlocked("restore", note, "--at", then, "--yes")
     assert note.read_text() == "first"
+    (member,) = json.loads(station.unlocked("usage", note, "--json").out)["members"]
+    assert (member["bytes"], member["files"]) == (5, 1)
+    assert station.unlocked("usage", note).out.split()[-1] == member["member"] != "known"
     assert not station.status()["alerts"]
 
 
