@@ -37,7 +37,7 @@ from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.used_files import UsedFiles
 from lucidnode.node.client.durable import make_directory
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.client.journal import EntryHeader, empty_link, epoch_of
 from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
