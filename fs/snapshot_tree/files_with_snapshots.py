@@ -321,7 +321,7 @@ class _Lifetimes:
         if ino < SNAPSHOTS:
             self._now.forget_lookups(ino, count)
         elif (file := self._numbers.forget_lookups(ino, count)) is not None and (
-            state := self._states.get(file.seq)
+            state := self._states.still_open(file.seq)
         ) is not None:
             state.files.lifetimes.forget_lookups(file.ino, 0)  # its pages are gone from the kernel
 
