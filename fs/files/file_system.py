@@ -49,6 +49,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.name_table import check_length
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_file import UnsavedAttributes
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_back import WriteBack
 from lucidnode.fs.write.writer import Writer
@@ -186,20 +187,15 @@ class FileSystem:
         """Do as `set_attributes`, where no size is among *changes*: there is nothing to wait for."""
         assert changes.size is None
         if any(value is not None for value in changes):
-            self._changes.apply(
-                SetAttributes(
-                    ino,
-                    self._clock.wall_ns(),
-                    mode=changes.mode,
-                    uid=changes.uid,
-                    gid=changes.gid,
-                    atime_ns=changes.atime_ns,
-                    mtime_ns=changes.mtime_ns,
-                )
-            )
-            if changes.mtime_ns is not None:
-                self._writer.time_was_set(ino)
-                self._clock.seen(changes.mtime_ns)
+            self._changes.check_writable()
+            mode, uid, gid, _, atime_ns, mtime_ns = changes
+            set_now = UnsavedAttributes(self._clock.wall_ns(), mode, uid, gid, atime_ns, mtime_ns)
+            if not self._writer.keep_attributes(ino, set_now):
+                self._changes.apply(SetAttributes(ino, *set_now))
+                if mtime_ns is not None:
+                    self._writer.time_was_set(ino)
+            if mtime_ns is not None:
+                self._clock.seen(mtime_ns)
         return self.attributes(ino)
 
     def now_ns(self) -> int:

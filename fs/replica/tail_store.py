@@ -30,9 +30,18 @@ class TailStore:
         self._local = local
 
     def put(
-        self, ino: InodeNo, offset: int, data: bytes, time_ns: int, *, appended: bool = False
+        self,
+        ino: InodeNo,
+        offset: int,
+        data: bytes,
+        time_ns: int,
+        *,
+        appended: bool = False,
+        attributes: intents.SetAttributes | None = None,
     ) -> None:
         """Keep *data*, written at *offset* at *time_ns*, until it is packed into a block.
+
+        *attributes* of the file, its times among them, are set in the same step.
 
         *appended* data belong at the end of the file, and move with it. It survives once
         `Replica.barrier` has returned. Time 0 leaves the times of the file alone.
@@ -43,9 +52,10 @@ class TailStore:
             raise FileTooBig("write")
         self._queries.existing(ino)
         with self._ground.database.transaction() as changes:
-            if time_ns:
-                times = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
-                self._local.record(times, changes, behind_tails=True)
+            if attributes is None and time_ns:
+                attributes = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
+            if attributes is not None:
+                self._local.record(attributes, changes, behind_tails=True)
             self._ground.tails.put(ino, offset, data, appended=appended)
         self._ground.tails.recount(ino)
         self._ground.watchers.on_work()

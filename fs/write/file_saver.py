@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.inode import Extent
-from lucidnode.fs.replica.intents import NewExtent, Write
+from lucidnode.fs.replica.intents import NewExtent, SetAttributes, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.block_plan import Piece, extents_of, plan
 from lucidnode.fs.write.stager import Stager
@@ -81,15 +81,37 @@ class FileSaver:
             while resting.pieces and not file.abandoned:
                 piece = resting.pieces[0]
                 self._replica.tails.put(
-                    file.ino, piece.offset, piece.data, file.time_ns, appended=file.appends
+                    file.ino,
+                    piece.offset,
+                    piece.data,
+                    file.time_ns,
+                    appended=file.appends,
+                    attributes=_set(file),
                 )
+                file.attributes = None
                 self._buffer.release(len(resting.pieces.pop(0).data))
+            self.record_attributes(file)
         finally:
             file.in_flight.remove(resting)
             for piece in resting.pieces:
                 self._put_back(file, piece)
             # Who waits for room looked when the last block failed: then all of it was in hand here.
             self._buffer.release(0)
+
+    def record_attributes(self, file: UnsavedFile) -> None:
+        """Record what a program set of *file* before it had a content, if that is still to be done.
+
+        Raises FileMissing, ReadOnly, NoSpace; it is tried again with the next save then.
+        """
+        recorded = _set(file)
+        if recorded is None or file.abandoned:
+            return
+        try:
+            self._replica.apply(recorded)
+        except FsError:
+            self.note_dirty(file)
+            raise
+        file.attributes = None
 
     async def _record(self, file: UnsavedFile) -> None:
         """Make the staged blocks of *file* durable, then name them in the replica.
@@ -161,6 +183,21 @@ class FileSaver:
                     self.stage_whole_blocks(file, piece.offset)
         flight.done.set()
         self._files.drop_if_empty(file)
+
+
+def _set(file: UnsavedFile) -> SetAttributes | None:
+    """Return what a program set of *file* before it had a content, with the times of its bytes."""
+    if (unsaved := file.attributes) is None:
+        return None
+    return SetAttributes(
+        file.ino,
+        max(unsaved.time_ns, file.time_ns),
+        mode=unsaved.mode,
+        uid=unsaved.uid,
+        gid=unsaved.gid,
+        atime_ns=unsaved.atime_ns,
+        mtime_ns=file.time_ns or unsaved.mtime_ns,
+    )
 
 
 def _raise_first(ended: list[PiecesInFlight]) -> None:

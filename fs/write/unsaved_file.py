@@ -16,11 +16,31 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.block_plan import Piece
 from lucidnode.fs.write.interval_buffer import IntervalBuffer
 from lucidnode.fs.write.staged_extents import StagedExtents
+
+
+class UnsavedAttributes(NamedTuple):
+    """Attributes that a program set, which go with the bytes: None is as it was. *time_ns* is the ctime."""
+
+    time_ns: int
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+    def over(self, before: UnsavedAttributes | None) -> UnsavedAttributes:
+        """Return both, where *before* was set earlier."""
+        if before is None:
+            return self
+        return before._replace(
+            **{name: value for name, value in self._asdict().items() if value is not None}
+        )
 
 
 class PiecesInFlight:
@@ -76,6 +96,8 @@ class UnsavedFile:
     lock of the write path, so it has no order."""
     users: int = 0
     """How many hold the lock or wait for it."""
+    attributes: UnsavedAttributes | None = None
+    """What was set of a file that has no content yet: recorded together with its first."""
     appends: bool = False
     """All bytes in the layers were appended: they belong at the end of the file, wherever that is
     when they are committed."""
@@ -87,7 +109,7 @@ class UnsavedFile:
     @property
     def empty(self) -> bool:
         """Whether the replica has all of it."""
-        return not (self.dirty or self.in_flight or self.staged)
+        return not (self.dirty or self.in_flight or self.staged or self.attributes)
 
     @property
     def end(self) -> int:

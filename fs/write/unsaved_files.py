@@ -98,9 +98,20 @@ class UnsavedFiles:
         file = self._files.get(attributes.ino)
         if file is None or file.empty:
             return attributes
-        time_ns = file.time_ns or attributes.mtime_ns
+        size = max(attributes.size, file.end)
+        if (unsaved := file.attributes) is None:
+            time_ns = file.time_ns or attributes.mtime_ns
+            return msgspec.structs.replace(attributes, size=size, mtime_ns=time_ns)
+        _, mode, uid, gid, atime_ns, mtime_ns = unsaved
         return msgspec.structs.replace(
-            attributes, size=max(attributes.size, file.end), mtime_ns=time_ns
+            attributes,
+            size=size,
+            mode=attributes.mode if mode is None else mode & 0o7777,
+            uid=attributes.uid if uid is None else uid,
+            gid=attributes.gid if gid is None else gid,
+            atime_ns=attributes.atime_ns if atime_ns is None else atime_ns,
+            mtime_ns=file.time_ns or (attributes.mtime_ns if mtime_ns is None else mtime_ns),
+            ctime_ns=max(attributes.ctime_ns, unsaved.time_ns, file.time_ns),
         )
 
     def size_of(self, ino: InodeNo) -> int:

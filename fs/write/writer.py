@@ -17,7 +17,7 @@ from lucidnode.fs.write.file_saver import FileSaver
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.quota_gate import QuotaGate
 from lucidnode.fs.write.unfinished import Unfinished
-from lucidnode.fs.write.unsaved_file import UnsavedFile
+from lucidnode.fs.write.unsaved_file import UnsavedAttributes, UnsavedFile
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.node.client.clock import Clock
@@ -108,6 +108,7 @@ class Writer:
         """
         async with self._files.locked(ino) as file:
             await file.landed()
+            self._saver.record_attributes(file)
             yield file
 
     def forget(self, file: UnsavedFile, start: int, stop: int) -> None:
@@ -119,6 +120,24 @@ class Writer:
         self._files.let_go(staged - {block.id for block in file.staged.blocks()})
         self._buffer.release(before - file.dirty.size)
         file.time_ns = 0
+
+    def keep_attributes(self, ino: InodeNo, attributes: UnsavedAttributes) -> bool:
+        """Record *attributes* with the first content of *ino*, if that is not saved yet; tell whether.
+
+        Who unpacks sets three or four of each file between its bytes and its `close`: one transaction
+        instead of as many. A crash before that `close` leaves an empty file as it was made.
+        """
+        file = self._files.get(ino)
+        if file is None or file.empty or file.abandoned:
+            return False
+        if file.attributes is None:
+            stored = self._replica.tree.attributes(ino)
+            if stored is None or stored.size or stored.version or not stored.nlink:
+                return False
+        file.attributes = attributes.over(file.attributes)
+        if attributes.mtime_ns is not None:
+            file.time_ns = 0
+        return True
 
     def time_was_set(self, ino: InodeNo) -> None:
         """Note that a user set the mtime: bytes written before must not change it later."""
@@ -177,6 +196,7 @@ class Writer:
             file.dirty.cut(0)
             self._files.let_go(block.id for block in file.staged.blocks())
             file.staged.forget()
+            file.attributes = None
             self._files.drop_if_empty(file)
         self._unfinished.ended(ino)
 

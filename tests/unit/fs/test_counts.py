@@ -11,6 +11,7 @@ import pytest
 from counts_record import recorded
 from file_layer_fixture import ME, FileLayer, file_layer
 
+from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.files.listing import START
 from lucidnode.fs.replica.inode import ROOT
 
@@ -70,6 +71,20 @@ class Program:
         self._files.release(handle)
         return name
 
+    async def unpack(self) -> None:
+        """Make a file as `tar` does: its times, owner and mode are set before it is closed."""
+        made = self._files.make(ROOT, self.new(), 0o100600, ME)
+        handle, _ = await self._files.open(made.ino, os.O_WRONLY)
+        await self._files.write(handle, 0, b"x" * 4096)
+        for changes in (
+            AttributeChanges(atime_ns=1, mtime_ns=1),
+            AttributeChanges(uid=1, gid=1),
+            AttributeChanges(mode=0o644),
+        ):
+            self._files.set_attributes_at_once(made.ino, changes)
+        await self._files.flush(handle)
+        self._files.release(handle)
+
     async def append(self, name: bytes) -> None:
         found = self._files.lookup(ROOT, name)
         handle, _ = await self._files.open(found.ino, os.O_WRONLY | os.O_APPEND)
@@ -128,6 +143,7 @@ async def test_no_operation_asks_the_database_more_often_than_is_recorded(
 
     measured = {
         "create a file of 4 KiB": await fewest(lambda _: program.create()),
+        "unpack a file of 4 KiB": await fewest(lambda _: program.unpack()),
         "append a line": await fewest(program.append),
         "read 4 KiB": await fewest(program.read),
         "save by rename": await fewest(program.save),

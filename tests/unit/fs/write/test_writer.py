@@ -10,7 +10,7 @@ import file_layer_fixture
 import pytest
 from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 
-from lucidnode.fs.errors import NoAttribute, NoSpace, NotPermitted
+from lucidnode.fs.errors import NoAttribute, NoSpace, NotPermitted, ReadOnly
 from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.format.block import seal
 from lucidnode.fs.format.keys import ProjectKeys
@@ -204,6 +204,73 @@ async def test_a_write_is_newer_than_an_earlier_time(tmp_path: Path) -> None:
         assert layer.files.attributes(ino).mtime_ns > 1_000_000_007
         await layer.files.flush(handle)
         assert layer.files.attributes(ino).mtime_ns > 1_000_000_007
+
+
+UNPACKED = AttributeChanges(mode=0o640, uid=7, gid=8, atime_ns=1_000, mtime_ns=2_000)
+
+
+@pytest.mark.parametrize("size", [5, BLOCK])
+@pytest.mark.parametrize("relaxed", [False, True])
+async def test_attributes_set_before_the_first_close_are_shown_at_once_and_kept_by_it(
+    tmp_path: Path, size: int, relaxed: bool
+) -> None:
+    def of(layer: FileLayer) -> AttributeChanges:
+        found = layer.files.lookup(ROOT, b"file")
+        assert found == layer.files.attributes(found.ino)
+        return AttributeChanges(
+            found.mode, found.uid, found.gid, None, found.atime_ns, found.mtime_ns
+        )
+
+    async with file_layer(tmp_path, relaxed=relaxed) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, noise(size))
+        for name in ("mode", "uid", "gid", "atime_ns", "mtime_ns"):
+            layer.files.set_attributes_at_once(
+                ino, AttributeChanges(**{name: getattr(UNPACKED, name)})
+            )
+        assert of(layer) == UNPACKED
+        waiting = layer.replica.pending.count()
+        await layer.files.flush(handle)
+        assert of(layer) == UNPACKED
+        assert layer.replica.pending.count() <= waiting + 2
+        layer.daemon.uploads = False
+    async with file_layer(tmp_path) as again:
+        assert of(again) == UNPACKED
+        assert await again.contents(ino) == noise(size)
+
+
+async def test_what_is_set_and_done_to_a_new_file_comes_in_its_order(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, b"first")
+        layer.files.set_attributes_at_once(ino, AttributeChanges(mode=0o600, mtime_ns=5))
+        await layer.files.write(handle, 5, b"and more")
+        assert layer.files.attributes(ino).mtime_ns > 5
+        await layer.files.set_attributes(ino, AttributeChanges(size=0), handle)
+        cut = layer.files.attributes(ino)
+        assert (cut.mode, cut.size) == (0o600, 0)
+        assert cut.mtime_ns > 5
+        layer.files.set_attributes_at_once(ino, AttributeChanges(mode=0o644))
+        await layer.files.flush(handle)
+        assert layer.files.attributes(ino).mode == 0o644
+        assert layer.files.attributes(ino).mtime_ns == cut.mtime_ns
+
+
+async def test_what_was_set_waits_with_the_bytes_for_a_save_that_works(tmp_path: Path) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, b"text")
+        layer.files.set_attributes_at_once(ino, UNPACKED)
+        layer.replica.stop("out of order")
+        with pytest.raises(ReadOnly):
+            await layer.files.flush(handle)
+        assert layer.files.attributes(ino).mode == 0o640
+        layer.replica.go_on()
+        await layer.files.flush(handle)
+        assert not layer.unsaved.is_dirty(ino)
+        found = layer.replica.tree.attributes(ino)
+        assert found is not None
+        assert (found.mode, found.mtime_ns) == (0o640, 2_000)
 
 
 async def test_full_staging_is_an_error_before_the_acknowledgement(tmp_path: Path) -> None:
