@@ -70,7 +70,7 @@ function sources(facts) {
 
 // Whose page it is; the title tells it where tabs are many, and what is amiss.
 function whose(facts) {
-  const name = facts.visitor || facts.mounts.map((mount) => mount.words?.workstation).find(Boolean) || "";
+  const name = facts.visitor || (facts.me ? `${facts.me.workstation} (${facts.me.member})` : "");
   at("whose").textContent = [name, facts.bucket].filter(Boolean).join(" · ");
   const amiss = facts.alerts.length ? `(${facts.alerts.length}) ` : "";
   document.title = `${amiss}${name ? `${name} · ` : ""}Lucidnode`;

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import aiohttp
 import chromium
 import pytest
+from lab.errors import CommandFailed
 from lab.lab import Lab
 from lab.patience import until
 from lab.workstation import Workstation
-from lab_fixture import await_cloud, forget_pages, noise, run_on, running_lab, slow_upload
+from lab_fixture import PATIENCE, await_cloud, forget_pages, noise, run_on, running_lab, slow_upload
 
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.dashboard.server import TOKEN_FILE
@@ -235,6 +237,7 @@ def test_every_panel_is_true_while_data_move_a_daemon_restarts_and_a_workstation
     lab.start(a)
     lab.await_peers()
     lab.network.within("a", lambda: asyncio.run(_watched(lab)))
+    _a_colleague_looks_in(lab)
 
 
 def _written(lab: Lab, who: Workstation, name: str, size: int) -> None:
@@ -315,3 +318,40 @@ async def _watched(lab: Lab) -> None:
         assert page.complaints == []
         hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", address) for address in page.requests}
         assert hosts <= {here, "about:blank"}, hosts
+
+
+def _a_colleague_looks_in(lab: Lab) -> None:
+    """Have b open the page of a: once an owner lets members do so, and not before."""
+    a, b, _ = lab.workstations.values()
+    with pytest.raises(CommandFailed, match=r"config set dashboard\.listen 8441 --global"):
+        run_on(lab, b, "lucidnode", "dashboard", "--node", "a")
+    secret = ("--passphrase-file", str(a.home.parent / "passphrase"))
+    run_on(lab, a, "lucidnode", "config", "set", "dashboard.listen", "8441", "--global", *secret)
+    ways: list[dict[str, str]] = []
+
+    def is_open() -> bool:
+        with contextlib.suppress(CommandFailed):
+            ways.append(
+                json.loads(run_on(lab, b, "lucidnode", "dashboard", "--node", "a", "--json"))
+            )
+        return bool(ways)
+
+    until(is_open, within=PATIENCE, what="the page of a stays closed")
+    facts = lab.network.within("b", lambda: asyncio.run(_visit(ways[0])))
+    assert [mount["words"]["project"] for mount in facts["mounts"]] == ["demo"]
+    assert facts["visitor"] == "a"
+    assert str(a.mount_point) not in json.dumps(facts)
+
+
+async def _visit(way: dict[str, str]) -> Any:
+    """Come in at *way* as a browser would, and return what the page is told."""
+    said = ""
+    pinned = aiohttp.Fingerprint(bytes.fromhex(way["certificate_sha256"].replace(":", "")))
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=pinned), cookie_jar=aiohttp.CookieJar(unsafe=True)
+    ) as session:
+        for address in (way["url"], f"{way['url'].partition('?')[0]}facts"):
+            async with session.get(address) as answer:
+                assert answer.status == 200
+                said = await answer.text()
+    return json.loads(said)
