@@ -108,9 +108,8 @@ def _row(group: list[_Part], names: dict[str, str]) -> list[str]:
         size(group[0].use.offset),
         size(sum(part.use.used for part in group)),
         f"{len({part.use.id for part in group}):,}",
-        _where(at, names),
-        {"": "", "peer": "a colleague", "bucket": "the cloud"}[at.came_from]
-        + _passed_over(at.came_past, names),
+        where_now(at, names),
+        where_from(at, names),
         _took([each.took_s for each in came]),
         "" if not came else _when(max(each.came_ns for each in came)),
     ]
@@ -128,7 +127,14 @@ def _withheld(parts: list[_Part]) -> str:
     )
 
 
-def _where(at: BlockPlace, names: dict[str, str]) -> str:
+def where_from(at: BlockPlace, names: dict[str, str]) -> str:
+    """Return where the block came from the last time, and past whom; nothing if it did not."""
+    source = {"": "", "peer": "a colleague", "bucket": "the cloud"}[at.came_from]
+    return source + _passed_over(at.came_past, names)
+
+
+def where_now(at: BlockPlace, names: dict[str, str]) -> str:
+    """Return where the block is, and who would be asked for it."""
     match at.place:
         case "cache":
             return "on this disk"
