@@ -11,7 +11,7 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replay import Bystander, caught_up
 from lucidnode.fs.errors import NotAllowed
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.rekey.rekeying import Rekeyed, Rekeying
+from lucidnode.fs.rekey.rekeying import Rekeyed, Rekeying, is_told_otherwise
 from lucidnode.fs.rekey.throttle import Throttle
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.membership import read_roster
@@ -33,6 +33,13 @@ class OldProject:
     epoch: int
     blocks: int
     bytes: int
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to be done: blocks, or a word on them that does not hold any more."""
+        return self.blocks > 0 or (
+            self.access.may_write and is_told_otherwise(self.replica, self.epoch)
+        )
 
     async def rekey(self, rate: float, progress: Callable[[int], None]) -> Rekeyed:
         """Seal them anew, at most *rate* bytes a second; *progress* hears of bytes that are done.

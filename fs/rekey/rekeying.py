@@ -113,6 +113,16 @@ class Rekeyed:
     lost: dict[BlockId, str] = field(default_factory=dict)
 
 
+def is_told_otherwise(replica: Replica, epoch: int) -> bool:
+    """Tell whether the project says that blocks are older than *epoch*, or speaks of an earlier one.
+
+    Where none is, that is to be put right: whoever began may have been killed, and what was left then
+    may have been deleted or written anew since.
+    """
+    said = rekey_progress_in(replica.tree.fact(REKEY))
+    return said is not None and (said.epoch, said.blocks) != (epoch, 0)
+
+
 class Rekeying:
     """Works through one project, on a *replica* of its own on which nothing else waits.
 

@@ -75,7 +75,7 @@ def rekey(
                 old = await stack.enter_async_context(
                     rekeying.old_project(home, socket, mine, project)
                 )
-            if dry or not old.blocks:
+            if dry or not old.is_due:
                 return Rekeyed(old.epoch, left_blocks=old.blocks, left_bytes=old.bytes)
             with work_left(f"sealing {project} anew", old.bytes, in_bytes=True) as show:
                 return await old.rekey(limit, show)

@@ -11,10 +11,11 @@ from rekey_fixture import RekeyOffice
 
 from lucidnode.fs.errors import KeyMissing
 from lucidnode.fs.format.block import open_block
-from lucidnode.fs.format.project_facts import REKEY, rekey_progress_in
+from lucidnode.fs.format.project_facts import REKEY, RekeyProgress, encoded_fact, rekey_progress_in
+from lucidnode.fs.rekey.rekeying import is_told_otherwise
 from lucidnode.fs.rekey.throttle import Throttle
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import NewExtent, Rename, Write
+from lucidnode.fs.replica.intents import Fact, NewExtent, Rename, Write
 
 SLOW = 10_000.0
 """Bytes a second: others commit before what was read is named."""
@@ -82,6 +83,26 @@ async def test_a_second_run_does_nothing_and_says_nothing(office: Office) -> Non
     told = await rekey.rekeyed(seat, door)
     assert told is not None
     assert (told.blocks, door.fetched, len(office.bucket.entries)) == (0, [], entries)
+
+
+async def test_what_was_said_to_be_left_is_put_right_where_others_have_written_it_anew(
+    office: Office,
+) -> None:
+    rekey, ada, cy, _ = await _put_out(office)
+    assert not is_told_otherwise(cy.node.replica, 2), "nobody has said anything"
+    seat, _ = rekey.command(ada)
+    left = RekeyProgress(seat.daemon.device, 2, 1, 3, 1000)  # killed behind its first entry
+    async with office.running(cy):
+        cy.node.replica.apply(Fact(REKEY, encoded_fact(left)))
+        for name in (b"film", b"small", b"copy"):
+            cy.node.unlink(name)
+        await office.settled(cy)
+    assert rekey.epochs(cy) <= {2}
+    assert is_told_otherwise(cy.node.replica, 2)
+    await rekey.rekeyed(*rekey.command(ada, "-again"))
+    await rekey.followed(cy)
+    assert not is_told_otherwise(cy.node.replica, 2)
+    assert is_told_otherwise(cy.node.replica, 3), "of the era before"
 
 
 async def test_killed_at_any_step_the_next_one_goes_on(office: Office) -> None:
