@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -69,17 +69,13 @@ def members_role(
     mine, socket = unlocked(home, passphrase_file)
     view = asyncio.run(membership.read_roster(socket, mine))
     where = None if project is None else view.project(project)
-    chosen = _chosen(view, who)
-    current = {
-        one.public: one.role if where is None else one.roles.get(where.id, one.role)
-        for one in chosen
-    }
-    changing = [one for one in chosen if current[one.public] != role]
-    if not changing:
-        raise Refused(f"{who} is {role} already")
+
+    def is_so(one: Person) -> bool:
+        return role == (one.role if where is None else one.roles.get(where.id, one.role))
+
+    changing = _changing(view, who, is_so, f"{who} is {role} already")
     place = "the studio" if where is None else where.name
-    names = ", ".join(_called(one) for one in changing)
-    confirm(f"Make {names} {role} of {place}?", yes=yes)
+    confirm(f"Make {_names(changing)} {role} of {place}?", yes=yes)
     sealed = asyncio.run(
         role_credentials.admit(socket, mine, cast(Role, role), [one.device for one in changing])
     )
@@ -92,16 +88,9 @@ def members_role(
     ended = end_epochs(home, socket, mine)
     closed = _closed_since(view, socket, mine)
     if wants_json:
-        show_json(
-            {
-                "changed": [_facts(one) for one in changing],
-                "role": role,
-                "closed_invites": closed,
-                **told_ended(ended),
-            }
-        )
+        _show_changed(changing, closed, {"role": role, **told_ended(ended)})
         return
-    click.echo(f"{names}: {role} of {place}", err=True)
+    click.echo(f"{_names(changing)}: {role} of {place}", err=True)
     _tell_closed(closed)
     tell_ended(ended)
     if sealed:
@@ -136,24 +125,16 @@ def members_inviting(
     mine, socket = unlocked(home, passphrase_file)
     view = asyncio.run(membership.read_roster(socket, mine))
     wanted = may == "on"
-    changing = [one for one in _chosen(view, who) if one.may_invite != wanted]
-    if not changing:
-        raise Refused(f"{who} may {'' if wanted else 'not '}invite as it is")
-    names = ", ".join(_called(one) for one in changing)
-    confirm(f"{'Let' if wanted else 'No more let'} {names} invite?", yes=yes)
+    said = f"may {'' if wanted else 'not '}invite"
+    changing = _changing(view, who, lambda one: one.may_invite == wanted, f"{who} {said} as it is")
+    confirm(f"{'Let' if wanted else 'No more let'} {_names(changing)} invite?", yes=yes)
     for one in changing:
         asyncio.run(putting_out.allow_inviting(socket, mine, one.public, may=wanted))
     closed = _closed_since(view, socket, mine)
     if wants_json:
-        show_json(
-            {
-                "changed": [_facts(one) for one in changing],
-                "may_invite": wanted,
-                "closed_invites": closed,
-            }
-        )
+        _show_changed(changing, closed, {"may_invite": wanted})
         return
-    click.echo(f"{names}: may {'' if wanted else 'not '}invite", err=True)
+    click.echo(f"{_names(changing)}: {said}", err=True)
     _tell_closed(closed)
 
 
@@ -207,10 +188,9 @@ def put_out(
     """Put *chosen* out of the studio, whom a person *asked* for, and say what is left to do."""
     roles = {view.roster.widest_role(one.device) or one.role for one in chosen}
     given = given_by_role(role_files, roles)
-    names = ", ".join(_called(one) for one in chosen)
     if any(one.is_me for one in chosen):
         raise Refused(f"{asked} is, or has, this workstation: have another owner do it")
-    confirm(f"Put {names} out of the studio for good?", yes=yes)
+    confirm(f"Put {_names(chosen)} out of the studio for good?", yes=yes)
     asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
     ended = end_epochs(home, socket, mine)
     known = {*roles, "viewer"} if any(one.may_invite for one in chosen) else roles
@@ -227,7 +207,7 @@ def put_out(
             }
         )
         return
-    click.echo(f"{names}: out of the studio", err=True)
+    click.echo(f"{_names(chosen)}: out of the studio", err=True)
     _tell_closed(closed)
     tell_ended(ended)
     click.echo(rotate, err=True)
@@ -305,6 +285,21 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     )
 
 
+def _changing(
+    view: RosterView, who: str, is_so: Callable[[Person], bool], already: str
+) -> list[Person]:
+    """Return those that *who* names for whom it is not so yet. Raises Refused if there are none."""
+    changing = [one for one in _chosen(view, who) if not is_so(one)]
+    if not changing:
+        raise Refused(already)
+    return changing
+
+
+def _show_changed(changed: list[Person], closed: int, what: Mapping[str, object]) -> None:
+    """Say for scripts who was *changed*, to *what*, and how many invites were *closed* with it."""
+    show_json({"changed": [_facts(one) for one in changed], "closed_invites": closed, **what})
+
+
 def _closed_since(view: RosterView, socket: Path, mine: Membership) -> int:
     """Return how many invites of *view* are open no more: who may less now could have used them."""
     now = asyncio.run(membership.read_roster(socket, mine))
@@ -323,7 +318,7 @@ def _chosen(view: RosterView, who: str) -> list[Person]:
     """Return the members that *who* names: one person's workstations, or one. Raises Refused."""
     found = _named(view, who)
     if not found:
-        known = ", ".join(_called(one) for one in view.people())
+        known = _names(view.people())
         raise Refused(
             f"nobody of the studio, and no workstation, is called {who}: there is {known}"
         )
@@ -351,8 +346,8 @@ def _named(view: RosterView, who: str) -> list[Person]:
     )
 
 
-def _called(one: Person) -> str:
-    return f"{one.label.member} ({one.label.device})"
+def _names(people: Iterable[Person]) -> str:
+    return ", ".join(f"{one.label.member} ({one.label.device})" for one in people)
 
 
 def _facts(one: Person) -> dict[str, str]:
