@@ -116,6 +116,12 @@ class _Lasting(click.ParamType[int]):
     is_flag=True,
     help="Show a short code instead, which is typed at a workstation in this network; it waits for that.",
 )
+@click.option(
+    "--ticket-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the ticket into the new FILE instead of showing it, for `lucidnode join @FILE`.",
+)
 @click.option("--qr", is_flag=True, help="Show the ticket as a QR code as well.")
 @as_json
 @passphrase_file
@@ -131,6 +137,7 @@ def invite_command(
     unattended: bool,
     token_file: Path | None,
     nearby: bool,
+    ticket_file: Path | None,
     qr: bool,
     wants_json: bool,
     passphrase_file: Path | None,
@@ -145,6 +152,7 @@ def invite_command(
     \b
     Examples:
       lucidnode invite --for Ada
+      lucidnode invite --ticket-file ada.txt
       lucidnode invite --nearby
       lucidnode invite --join-token farm.json --role editor --count 20 --expires 7d
       lucidnode invite list
@@ -156,6 +164,10 @@ def invite_command(
         spelled(who)
     if confirm and unattended:
         raise click.UsageError("give --confirm or --unattended, not both")
+    if ticket_file is not None and (nearby or token_file or wants_json or count > 1):
+        raise click.UsageError("--ticket-file takes one ticket, and goes not with --json")
+    if ticket_file is not None and ticket_file.exists():
+        raise Refused(f"{ticket_file} exists already: name a new file")
     wish = InviteWish(cast(Role, role), lasts_s, who, projects or None, confirm)
     mine, socket = unlocked(home, passphrase_file)
     if nearby:
@@ -184,7 +196,7 @@ def invite_command(
             "credentials, at any time until it expires",
             err=True,
         )
-    _show(made, qr=qr, wants_json=wants_json)
+    _show(made, ticket_file, qr=qr, wants_json=wants_json)
 
 
 def _write_token(
@@ -327,14 +339,18 @@ def invite_answer(home: Path, words: str, passphrase_file: Path | None, wants_js
     )
 
 
-def _show(made: list[MadeTicket], *, qr: bool, wants_json: bool) -> None:
+def _show(made: list[MadeTicket], ticket_file: Path | None, *, qr: bool, wants_json: bool) -> None:
     if wants_json:
         tickets = [{"id": one.ident, "ticket": one.ticket, "code": one.code} for one in made]
         show_json(tickets[0] if len(tickets) == 1 else {"tickets": tickets})
         return
     for one in made:
-        click.echo("Ticket, for `lucidnode join`:", err=True)
-        click.echo(one.ticket)
+        if ticket_file is None:
+            click.echo("Ticket, for `lucidnode join`:", err=True)
+            click.echo(one.ticket)
+        else:
+            write_new_secret(ticket_file, one.ticket.encode() + b"\n")
+            click.echo(f"The ticket is in {ticket_file}, for `lucidnode join @FILE`.", err=True)
         if qr:
             _show_code(one.ticket)
         click.echo("Code, to be told by another way:", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.clock import SystemClock
+
+_CODE_BELOW = re.compile(r"\n\s*\w{4}(-\w{4})+\s*$")
+"""Of `lucidnode invite > FILE`. No ticket has a hyphen."""
 
 
 @click.command("init", short_help="Found a studio in a bucket.")
@@ -268,6 +272,6 @@ def _ticket_text(ticket: str) -> str:
     if not ticket.startswith("@"):
         return ticket
     try:
-        return Path(ticket[1:]).read_text(encoding="utf-8")
+        return _CODE_BELOW.sub("", Path(ticket[1:]).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"cannot read the ticket from {ticket[1:]}") from error

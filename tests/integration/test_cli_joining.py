@@ -134,7 +134,12 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         with joining(thief, {"ticket": old.ticket, "code": old.code}) as late:
             assert late.process.wait(300) == Exit.TICKET, late.said
             assert "past its time" in late.said
-        alone = invited(owner, "--unattended")
+        in_file = tmp_path / "ticket"
+        alone = {"code": owner.unlocked("invite", "--unattended", "--ticket-file", in_file).out}
+        alone["ticket"] = in_file.read_text().strip()
+        assert in_file.stat().st_mode & 0o777 == 0o600
+        listed = json.loads(owner.unlocked("invite", "list", "--json").out)["invites"]
+        (alone["id"],) = [one["id"] for one in listed if one["standing"] == "unattended"]
         withdrawn = owner.unlocked("invite", "cancel", alone["id"])
         assert "in force in 2 projects" in withdrawn.err
         with joining(thief, alone) as late:

@@ -66,7 +66,7 @@ def test_a_second_workstation_reads_what_the_first_wrote_and_facts_read_well(
         ticket, code = invited.out.splitlines()
         assert ticket.startswith("lucid1")
         second.unlocked(
-            "join", "@" + str(second.secret_file("ticket", ticket)),
+            "join", "@" + str(second.secret_file("ticket", invited.out)),
             "--code-file", second.secret_file("code", code),
         )  # fmt: skip
         where = first.folder / "drive", second.folder / "drive"
