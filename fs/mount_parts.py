@@ -186,7 +186,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         locks = (
             None if read_only else _lock_tokens(ground, write, commit, files, work, recalls, spec)
         )
-        rights = RightsFollower(access, commit.committer)
+        for_reading = read_only and not spec.read_only
+        rights = RightsFollower(access, commit.committer, alerts, for_reading=for_reading)
         served: ServedFiles = files
         path_of = replica.tree.shown_path
         if spec.snapdir != "none":

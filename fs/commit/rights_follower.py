@@ -8,15 +8,25 @@ import contextlib
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchProject, NotAMember
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NodeError
+
+_MAY_WRITE = "may-write"
 
 
 class RightsFollower:
-    """Reads the roster again whenever the daemon says that it has grown (`run`)."""
+    """Reads the roster again whenever the daemon says that it has grown (`run`).
 
-    def __init__(self, access: ProjectAccess, committer: Committer) -> None:
+    *for_reading*: it was mounted read-only because who mounted it might not write then.
+    """
+
+    def __init__(
+        self, access: ProjectAccess, committer: Committer, alerts: Alerts, *, for_reading: bool
+    ) -> None:
         self._access = access
         self._committer = committer
+        self._alerts = alerts
+        self._for_reading = for_reading
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -37,3 +47,15 @@ class RightsFollower:
                     self._committer.end(str(error))
                 else:
                     self._committer.rights_changed()
+                    self._tell_who_may_write_now()
+
+    def _tell_who_may_write_now(self) -> None:
+        """Tell who may write now: the kernel cannot be told while the drive is mounted."""
+        if self._for_reading and self._access.may_write:
+            self._alerts.begin(
+                _MAY_WRITE,
+                "You may write in this project now, and it was mounted read-only.",
+                "Unmount it and mount it again to write.",
+            )
+        else:
+            self._alerts.end(_MAY_WRITE)
