@@ -101,6 +101,10 @@ def test_the_keys_of_what_comes_are_sealed_to_those_who_stay() -> None:
     assert sorted(key_of(studio, studio.ada, film)) == [1, 2]
     assert key_of(studio, cy, film) == key_of(studio, studio.ada, film)
     assert opened_eras(studio.roster(), bo.keys) == {}
+    # Nor in the object itself, which he still reads, whatever readers of the log leave out.
+    revoked = RosterEntry.parse(studio.entries[-1]).content()
+    assert isinstance(revoked, Revoke)
+    assert revoked.era.seals.keys() == {studio.ada.keys.box, cy.keys.box, waiting.box}
     assert [list(one.keys.epochs) for one in had.projects()] == [[1]]
     # Who was invited before, and comes in now, has all of it; so has who is invited now.
     late, later = studio.newcomer("Di"), studio.newcomer("Ed")
