@@ -20,7 +20,7 @@ from lucidnode.fs.membership.asking import (
     seal_offer,
     seal_request,
 )
-from lucidnode.fs.membership.entries import invite_entry
+from lucidnode.fs.membership.entries import invite_entry, leave_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.ticket import Ticket
@@ -147,6 +147,12 @@ async def test_nobody_is_answered_by_who_may_not_invite_or_for_an_invite_that_is
     assert await post.answering(post.editor).answer() == []
     post.studio.let_invite(post.inviter, may=False)
     assert await post.answering(post.inviter).answer() == []
+    # An owner who has left has the secrets of the offer still, and the invite is open.
+    post = Post()
+    post.studio.entries.append(leave_entry(post.studio.view(post.owner)))
+    assert post.invite.public in post.studio.roster().invites
+    assert await post.answering(post.owner).answer() == []
+    assert post.answers == []
     post = Post()
     post.studio.entries.append(post.studio.joining(post.invite, post.studio.newcomer()))
     assert await post.answering().answer() == []
