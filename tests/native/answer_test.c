@@ -214,6 +214,36 @@ static void much_is_read_directly(void)
     close(file);
 }
 
+/* Pieces of one READ, each at another place of its segments, whose ciphertext lies where the plaintext of
+ * those before them ends. */
+static void a_read_of_many_parts_is_their_bytes(void)
+{
+    const uint32_t size = 20 * SEGMENT_BYTES;
+    const uint32_t lengths[] = {1, SEGMENT_BYTES + 7, 4096, 2 * SEGMENT_BYTES, 5 * SEGMENT_BYTES + 4093};
+    static uint8_t reply[DATA_BYTES + 64];
+    int file = a_file(memfd_create("block", MFD_CLOEXEC), size);
+    uint32_t places[MAX_PARTS];
+    uint32_t total = 0;
+
+    begin_with(size, file, file);
+    table_withdraw(table, 5);
+    most_direct = SIZE_MAX;
+    answers.wait_for_file = strictly;
+    for (uint32_t i = 0; i < 5; i++)
+        total += lengths[i];
+    for (uint32_t i = 0, at = 0; i < 5; at += lengths[i++]) {
+        places[i] = (7 - i) * SEGMENT_BYTES + 3 * i * i * i;
+        CHECK(table_publish(table, 5, total, &(struct part){block, at, at + lengths[i], places[i]}));
+    }
+    CHECK(asked(9, 0, DATA_BYTES - 4096));
+    CHECK(read_exactly(ends[0], reply, sizeof(struct fuse_out_header) + total));
+    for (uint32_t i = 0, at = sizeof(struct fuse_out_header); i < 5; at += lengths[i++])
+        for (uint32_t k = 0; k < lengths[i]; k++)
+            CHECK(reply[at + k] == (uint8_t)((places[i] + k) * 2654435761u >> 24));
+    CHECK(atomic_load(&answers.waited) == 5 && atomic_load(&answers.direct) == 1);
+    end(file);
+}
+
 static int gate[2]; /* A disk that hangs until its other end is closed. */
 
 static ssize_t hang(int file, void *bytes, size_t count, off_t offset)
@@ -303,6 +333,7 @@ int main(void)
     every_range_of_a_block_is_its_bytes();
     what_has_to_be_waited_for_is_answered_too();
     much_is_read_directly();
+    a_read_of_many_parts_is_their_bytes();
     a_disk_that_hangs_holds_a_few_whose_reads_python_gets();
     a_wait_that_begins_before_its_watcher_is_watched();
     table_free(table);

@@ -47,8 +47,9 @@ struct answers {
  * its own. Less is worth keeping: a segment is read again for the next 4 KiB of it. */
 #define MIN_DIRECT_BYTES (256 * 1024)
 
-/* Scratch memory of a thread that answers. The ciphertext is aligned, and may begin late and end early. */
-#define ANSWER_SCRATCH (DATA_BYTES + SEGMENT_BYTES + MAX_CIPHER_BYTES + 3 * DIRECT_ALIGNMENT)
+/* Scratch memory of a thread that answers: a segment that is used in part, then the reply, and in the same
+ * place the ciphertext, which begins a segment later, is aligned, and may begin late and end early. */
+#define ANSWER_SCRATCH (2 * SEGMENT_BYTES + MAX_CIPHER_BYTES + 3 * DIRECT_ALIGNMENT)
 
 /* A read_answerer, with struct answers as its context. */
 read_answerer answer_read;
