@@ -124,6 +124,13 @@ static void a_flush_that_ends_nothing_is_answered_and_any_other_taken(void)
     free(taken());
     CHECK(atomic_load(&the_channel.flushed) == 1);
     end();
+    quiet_add(the_channel.quiet, 9);
+    quiet_clear(the_channel.quiet);
+    CHECK(!quiet_has(the_channel.quiet, 9) && !quiet_has(the_channel.quiet, 9 + 1024));
+    for (uint64_t i = 0; i <= MAX_QUIET_HANDLES; i++)
+        quiet_add(the_channel.quiet, i);
+    CHECK(quiet_has(the_channel.quiet, MAX_QUIET_HANDLES - 1));
+    CHECK(!quiet_has(the_channel.quiet, MAX_QUIET_HANDLES));
     quiet_free(the_channel.quiet);
     the_channel.quiet = NULL;
 }

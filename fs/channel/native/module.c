@@ -72,6 +72,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_answers.open = (aead_open *)(uintptr_t)decrypt;
     the_channel.answerer = decrypt ? answer_read : NULL;
     the_channel.context = &the_answers;
+    quiet_clear(the_quiet); /* Handles that a mount before has left open are not those of this one. */
     the_channel.quiet = the_quiet;
     the_channel.scratch_bytes = decrypt ? ANSWER_SCRATCH : 0;
     the_channel.abandon = abandon;

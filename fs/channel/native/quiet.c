@@ -79,8 +79,9 @@ struct quiet *quiet_new(void)
     return quiet;
 }
 
-void quiet_free(struct quiet *quiet)
+void quiet_clear(struct quiet *quiet)
 {
+    pthread_mutex_lock(&quiet->lock);
     for (size_t i = 0; i < BUCKETS; i++) {
         while (quiet->buckets[i]) {
             struct entry *gone = quiet->buckets[i];
@@ -89,6 +90,13 @@ void quiet_free(struct quiet *quiet)
             free(gone);
         }
     }
+    quiet->count = 0;
+    pthread_mutex_unlock(&quiet->lock);
+}
+
+void quiet_free(struct quiet *quiet)
+{
+    quiet_clear(quiet);
     pthread_mutex_destroy(&quiet->lock);
     free(quiet);
 }

@@ -14,6 +14,9 @@ struct quiet;
 /* Return an empty set, NULL without memory. */
 struct quiet *quiet_new(void);
 
+/* Take all back: their numbers are given anew. */
+void quiet_clear(struct quiet *quiet);
+
 /* Free it; nobody may use it any more. */
 void quiet_free(struct quiet *quiet);
 
