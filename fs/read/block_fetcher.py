@@ -54,6 +54,9 @@ _MAX_RETRY_S = 4.0
 _MAX_UNCACHED_BLOCKS = 8
 """Held in memory because the daemon's disk has no room for them."""
 
+_MAX_LANDED = 1024
+"""Blocks that were brought last: more than can be on their way at a time."""
+
 
 class BlockAsker(NamedTuple):
     """Who waits for blocks, until *deadline* on the boot clock.
@@ -125,6 +128,7 @@ class BlockFetcher:
         self._waiting = 0
         self._uncached: LRUCache[BlockId, bytes] = LRUCache(_MAX_UNCACHED_BLOCKS)
         """Ciphertext that the daemon could not keep, while a reader goes through it."""
+        self._landed: LRUCache[BlockId, None] = LRUCache(_MAX_LANDED)
 
     def deadline(self) -> float:
         """Return until when, on the boot clock, a read that begins now may wait for the network."""
@@ -212,8 +216,9 @@ class BlockFetcher:
         as_bytes: bool,
     ) -> None:
         deadline = self._clock.boot() + timeout_s
-        # Looked again inside the flight: who looked before the last one landed begins another.
-        if not as_bytes and await self._files.holds(name.id):
+        # Looked again inside the flight: who looked before the last one landed begins another. That costs
+        # a change of threads, so of a block that none has landed with the daemon alone is asked.
+        if not as_bytes and name.id in self._landed and await self._files.holds(name.id):
             return
         reading = None
         if program is not None:
@@ -226,6 +231,7 @@ class BlockFetcher:
             program.is_held = True
             raise HeldBack(program.name, str(error), ahead=asker.ahead) from error
         self._given_up.pop(name.id, None)
+        self._landed[name.id] = None
         self._fetched(name, source)
         if ciphertext is not None:
             self._uncached[name.id] = ciphertext

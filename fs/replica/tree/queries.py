@@ -25,6 +25,7 @@ from lucidnode.fs.replica.sqlite.schema import (
     IS_WANTED_DIRECTORY,
     IS_WRITE_LEASE,
 )
+from lucidnode.fs.replica.tree.known_extents import KnownExtents
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -103,6 +104,7 @@ class Queries:
         self._known: dict[InodeNo, Attributes] = {}
         """What was found since the state `_of`: who opens, reads and closes a file asks several times."""
         self._of: int | None = None
+        self._extents = KnownExtents()
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
         """Return what *name* in directory *parent* means, or None."""
@@ -227,7 +229,12 @@ class Queries:
 
         Raises Unreadable if an extent names a block that nobody described: that is no hole.
         """
-        return extents_of(self._database, "extent", ino, offset, length)
+        state, stop = self._database.state, offset + length
+        extents = self._extents.within(state, ino, offset, stop)
+        if extents is None:
+            extents = extents_of(self._database, "extent", ino, offset, length)
+            self._extents.note(state, ino, offset, stop, list(extents))
+        return extents
 
     def block(self, block: BlockId) -> BlockName | None:
         """Return the name of *block*, or None if the project does not know it."""
