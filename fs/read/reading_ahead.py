@@ -95,9 +95,11 @@ class ReadingAhead:
                 _ = self._tasks.create_task(self._open_around(extents, file), name="opening files")
 
     def stop(self) -> None:
-        """Give up everything that is under way."""
+        """Give up everything that is under way, and what was published: the next mount numbers its handles anew."""
         for task in set(self._under_way.values()):
             task.cancel()
+        if self._channel_files is not None:
+            self._channel_files.changed(None)
 
     # -- what is not near yet ----------------------------------------------------------------
 
