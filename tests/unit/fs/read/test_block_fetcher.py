@@ -8,8 +8,9 @@ from pathlib import Path
 from file_layer_fixture import KEYS, PROJECT, FakeDaemon
 
 from lucidnode.fs.format.block import BlockName
-from lucidnode.fs.read.block_fetcher import BlockFetcher
+from lucidnode.fs.read.block_fetcher import BlockAsker, BlockFetcher
 from lucidnode.fs.read.block_files import BlockFiles
+from lucidnode.fs.read.reading_programs import ReadingPrograms
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import SystemClock
@@ -32,14 +33,18 @@ async def test_only_a_block_that_came_lately_is_looked_for_on_this_disk(tmp_path
                 KEYS, daemon.blocks_dir, daemon.staging_dir, looks, most_open=8, channel=False
             )
             bad: BadBlocks[BlockId] = BadBlocks(clock, lambda _: None)
-            fetcher = BlockFetcher(PROJECT, files, daemon, clock, lambda *_: None, bad, tasks)
+            programs = ReadingPrograms(clock, lambda _: [])
+            fetcher = BlockFetcher(
+                PROJECT, files, daemon, clock, lambda *_: None, bad, tasks, programs, "layer"
+            )
+            asker = BlockAsker(fetcher.deadline())
             for name in names:
                 (daemon.bucket / name.id.hex()).write_bytes(b"ciphertext")
                 for _ in range(2):
-                    await fetcher.fetch(name, fetcher.deadline(), as_bytes=False)
+                    await fetcher.fetch(name, asker, as_bytes=False)
             assert daemon.asked == [name.id for name in names]
             daemon.evict()
-            await fetcher.fetch(names[0], fetcher.deadline(), as_bytes=False)
+            await fetcher.fetch(names[0], asker, as_bytes=False)
             assert daemon.asked[2:] == [names[0].id]
-            await fetcher.fetch(names[0], fetcher.deadline(), as_bytes=True)
+            await fetcher.fetch(names[0], asker, as_bytes=True)
             assert daemon.asked[3:] == [names[0].id]

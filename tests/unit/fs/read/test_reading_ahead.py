@@ -18,11 +18,13 @@ SIZE = BLOCKS * BLOCK
 
 
 @asynccontextmanager
-async def read_anew(home: Path, *, cold: bool) -> AsyncIterator[tuple[FileLayer, InodeNo, int]]:
-    """Yield a layer that has just been started, a file of BLOCKS blocks and a handle of it."""
+async def read_anew(
+    home: Path, *, cold: bool, size: int = SIZE
+) -> AsyncIterator[tuple[FileLayer, InodeNo, int]]:
+    """Yield a layer that has just been started, a file of *size* bytes and a handle of it."""
     async with file_layer(home) as layer:
         ino, handle = await layer.create()
-        await layer.files.write(handle, 0, Random(1).randbytes(SIZE))
+        await layer.files.write(handle, 0, Random(1).randbytes(size))
         await layer.files.flush(handle)
         layer.packer.pack()
         await until(lambda: not any(layer.daemon.staging_dir.glob("*/*")))
@@ -62,3 +64,13 @@ async def test_what_was_fetched_ahead_is_known_to_the_channel_before_it_is_read(
             await layer.files.read(handle, offset, 4096)
         await until(lambda: is_all_published(layer, ino, handle, FIRST_WINDOW_BYTES))
         assert len(layer.daemon.asked) == len(set(layer.daemon.asked)) < BLOCKS
+
+
+async def test_nothing_is_published_that_a_mount_before_has_left_open(tmp_path: Path) -> None:
+    handles = []
+    for size in (2 * BLOCK, 3 * BLOCK):
+        async with read_anew(tmp_path / str(size), cold=False, size=size) as (layer, ino, handle):
+            await layer.files.read(handle, 0, 4096)
+            await until(lambda: is_all_published(layer, ino, handle, size))  # noqa: B023
+            handles.append(handle)
+    assert handles[0] == handles[1]
