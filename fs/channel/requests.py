@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import struct
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import IntEnum
@@ -55,12 +56,14 @@ class Opcode(IntEnum):
 
 
 class AskedWrite(NamedTuple):
-    """What a WRITE is about. *mapped*: a page of a map, and any handle of the file."""
+    """What a WRITE is about."""
 
     handle: int
     offset: int
     data: memoryview
-    mapped: bool
+    in_place: bool
+    """It belongs at *offset*, whatever the handle was opened for: it is a page of a map, which comes by
+    any handle of the file, or the program has taken O_APPEND from its handle since (`fcntl`)."""
 
 
 class AskedCopy(NamedTuple):
@@ -163,11 +166,12 @@ class KernelRequest:
 
     def written(self) -> AskedWrite:
         """Return what a WRITE is about. Raises RequestRefused."""
-        handle, offset, size, flags, *_ = self.fields(_WRITE)
+        handle, offset, size, flags, _, opened, _ = self.fields(_WRITE)
         data = self.body[_WRITE.size :]
         if len(data) != size:
             raise RequestRefused(errno.EINVAL)
-        return AskedWrite(handle, offset, data, bool(flags & _WRITE_CACHE))
+        in_place = bool(flags & _WRITE_CACHE) or not opened & os.O_APPEND
+        return AskedWrite(handle, offset, data, in_place)
 
     def sought(self) -> tuple[int, int, int]:
         """Return handle, offset and whence of an LSEEK."""

@@ -396,11 +396,12 @@ class FileSystem:
         return await self._reader.seek(ino, offset, data=data)
 
     async def write(
-        self, handle: int, offset: int, data: bytes | memoryview, *, mapped: bool = False
+        self, handle: int, offset: int, data: bytes | memoryview, *, in_place: bool = False
     ) -> int:
         """Take *data* at *offset*, or at the end of a file opened to append; return its length.
 
-        What was *mapped* stays where it is, whatever handle the kernel has chosen for it.
+        With *in_place* it stays at *offset* all the same: it comes from a map, with whatever handle the
+        kernel has chosen, or the program appends no more.
 
         The kernel appends where it believes the end to be, and does not know what other nodes
         have appended since it last asked. Raises ReadOnly, FileTooBig, FileMissing, NoSpace.
@@ -411,7 +412,7 @@ class FileSystem:
         # That may take a while, and a conflict move the handle: which file it is is asked after it.
         await self._writer.room_for(len(data))
         self._brought_back(file.ino)
-        appends = file.appends and not mapped
+        appends = file.appends and not in_place
         await self._writer.write(file.ino, None if appends else offset, data)
         return len(data)
 

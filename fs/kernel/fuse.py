@@ -241,10 +241,10 @@ class FuseOperations(pyfuse3.Operations):
 
     async def write_asked(self, asked: AskedWrite) -> int:
         """Answer a WRITE of which more is known than pyfuse3 passes on."""
-        handle, offset, data, mapped = asked
+        handle, offset, data, in_place = asked
         span = Span("write", handle=handle, offset=offset, size=len(data))
         with self._replying(span, gone=errno.ESTALE):
-            return await self._files.write(handle, offset, data, mapped=mapped)
+            return await self._files.write(handle, offset, data, in_place=in_place)
 
     async def lseek(self, fh: int, off: int, whence: int) -> int:
         """Answer a request that pyfuse3 does not know."""

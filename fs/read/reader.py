@@ -160,6 +160,7 @@ class Reader:
 
         Bytes that are not saved yet count as data all over the file. Raises FileMissing, NoMoreData.
         """
+        asked = offset
         window = _FIRST_SOUGHT_BYTES
         while True:
             stored = self._replica.tree.attributes(ino)
@@ -167,7 +168,7 @@ class Reader:
                 raise FileMissing("the file was deleted")
             size = self._unsaved.with_pending_size(stored).size
             if offset >= size:
-                if data or offset > size:
+                if data or offset > size or offset == asked:
                     raise NoMoreData("behind the end")
                 return size
             if self._unsaved.is_dirty(ino):

@@ -263,11 +263,11 @@ class FilesWithSnapshots:
         return await self._now.seek(handle, offset, whence)
 
     async def write(
-        self, handle: int, offset: int, data: bytes | memoryview, *, mapped: bool = False
+        self, handle: int, offset: int, data: bytes | memoryview, *, in_place: bool = False
     ) -> int:
         """As `FileSystem.write`."""
         self._check_handle(handle)
-        return await self._now.write(handle, offset, data, mapped=mapped)
+        return await self._now.write(handle, offset, data, in_place=in_place)
 
     def is_writable(self, handle: int) -> bool:
         """As `FileSystem.is_writable`."""

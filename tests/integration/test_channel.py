@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import re
@@ -296,6 +297,8 @@ def test_holes_are_found_and_what_may_be_written_is_all_data(node: Workstation) 
     assert regions(file) == [(0, far + BLOCK)]
     os.close(handle)
     assert regions(file) == [(BLOCK, 2 * BLOCK), (far, far + 3)]
+    with file.open("rb") as held, pytest.raises(OSError, match="No such device or address"):
+        os.lseek(held.fileno(), far + BLOCK, os.SEEK_HOLE)
     (node.mountpoint / "dense").write_bytes(b"x" * (3 * BLOCK + 5))
     assert regions(node.mountpoint / "dense") == [(0, 3 * BLOCK + 5)]
     (node.mountpoint / "empty").touch()
@@ -303,6 +306,8 @@ def test_holes_are_found_and_what_may_be_written_is_all_data(node: Workstation) 
     node.unmount()
     node.mount()
     assert regions(file) == [(BLOCK, 2 * BLOCK), (far, far + 3)]
+    with file.open("rb") as held, pytest.raises(OSError, match="No such device or address"):
+        os.lseek(held.fileno(), far + BLOCK, os.SEEK_HOLE)
     subprocess.run(["cp", file, node.home / "copy"], check=True)
     assert (node.home / "copy").stat().st_size == far + BLOCK
     with (node.home / "copy").open("rb") as copy:
@@ -334,6 +339,10 @@ def test_what_is_opened_to_append_is_mapped_and_written_in_place(node: Workstati
         mapped.flush()
         os.fsync(handle)
     expected = b"map" + b"a" * 4997 + b"map" + b"a" * 4997 + b"end"
+    assert os.pread(handle, 20_000, 0) == expected
+    fcntl.fcntl(handle, fcntl.F_SETFL, 0)
+    os.pwrite(handle, b"seek", 100)
+    expected = expected[:100] + b"seek" + expected[104:]
     assert os.pread(handle, 20_000, 0) == expected
     os.close(handle)
     assert file.read_bytes() == expected

@@ -33,8 +33,9 @@ def message(opcode: int, body: bytes, *, length: int | None = None) -> bytes:
     return _HEADER.pack(size, opcode, 11, 7, 0, 0, 0, 0, 0) + body
 
 
-def write_of(data: bytes, claimed: int) -> bytes:
-    return message(Opcode.WRITE, struct.pack("=QQIIQII", 3, 4096, claimed, 0, 0, 0, 0) + data)
+def write_of(data: bytes, claimed: int, *, kind: int = 0, opened: int = os.O_RDWR) -> bytes:
+    body = struct.pack("=QQIIQII", 3, 4096, claimed, kind, 0, opened, 0)
+    return message(Opcode.WRITE, body + data)
 
 
 def test_a_read_names_handle_place_and_size() -> None:
@@ -45,15 +46,20 @@ def test_a_read_names_handle_place_and_size() -> None:
 
 
 def test_a_write_carries_as_many_bytes_as_it_says() -> None:
-    handle, offset, data, mapped = KernelRequest(write_of(b"bytes", 5)).written()
-    assert (handle, offset, bytes(data), mapped) == (3, 4096, b"bytes", False)
-    page = struct.pack("=QQIIQII", 3, 4096, 1, 1, 0, 0, 0) + b"x"
-    assert KernelRequest(message(Opcode.WRITE, page)).written().mapped
+    handle, offset, data, _ = KernelRequest(write_of(b"bytes", 5)).written()
+    assert (handle, offset, bytes(data)) == (3, 4096, b"bytes")
     assert written_reply(5) == struct.pack("=II", 5, 0)
     for claimed in (4, 6):
         with pytest.raises(RequestRefused) as refused:
             KernelRequest(write_of(b"bytes", claimed)).written()
         assert refused.value.errno == errno.EINVAL
+
+
+def test_a_write_is_in_place_from_a_map_and_from_a_handle_that_appends_no_more() -> None:
+    appending = os.O_RDWR | os.O_APPEND
+    assert not KernelRequest(write_of(b"x", 1, opened=appending)).written().in_place
+    assert KernelRequest(write_of(b"x", 1, opened=appending, kind=1)).written().in_place
+    assert KernelRequest(write_of(b"x", 1)).written().in_place
 
 
 def test_what_is_forgotten_is_listed() -> None:

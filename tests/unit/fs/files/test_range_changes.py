@@ -238,7 +238,7 @@ async def test_a_mapped_page_stays_in_its_place_whatever_handle_it_comes_through
         ino, handle = await saved(layer, b"file", b"a" * 9000)
         appending, _ = await layer.files.open(ino, os.O_RDWR | os.O_APPEND)
         await layer.files.write(appending, 0, b"end")
-        await layer.files.write(appending, 0, b"page", mapped=True)
+        await layer.files.write(appending, 0, b"page", in_place=True)
         assert await layer.contents(ino) == b"page" + b"a" * 8996 + b"end"
         layer.files.release(handle)
 
