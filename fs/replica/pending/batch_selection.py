@@ -202,8 +202,12 @@ def _chosen(
             ahead_waiting.add(step)
         held.append(step)
         ahead.add(step)
-        if any_frees and step.content in contents.on_their_way:
-            kept.update(directories_of(step.content))
+        if any_frees:
+            # What is small becomes a content when an entry is made, behind the lock that is gone by
+            # then: what made the file, or gave it its name, stands where it was saved.
+            for ino in {step.content, step.creates, step.behind}:
+                if ino in contents.on_their_way:
+                    kept.update(directories_of(ino))
     if steps:
         end = min(end, steps[-1].id + 1)
     return _Look(ready, held, waiting, end)

@@ -541,14 +541,23 @@ def test_a_long_chain_of_saves_costs_a_few_looks(
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_lock_file_goes_behind_what_was_saved_beside_it(pair: Pair, keep: bool) -> None:
-    """Else another node would have the lock, and find what was there before the save."""
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_a_lock_file_goes_behind_what_was_saved_beside_it(
+    pair: Pair, keep: bool, as_tail: bool
+) -> None:
+    """Else another node would have the lock, and find what was there before the save.
+
+    A tail becomes a content only when an entry is made, which is after the lock has gone.
+    """
     pair.old_doc()
     pair.a.write(pair.a.create(b"lck"), b"ana")
     pair.agree()
     saved = pair.a.create(b"tmp")
     pair.uplink.new.add(saved)
-    pair.a.write(saved, b"new")
+    if as_tail:
+        pair.a.replica.tails.put(saved, 0, b"new", pair.a.time())
+    else:
+        pair.a.write(saved, b"new")
     pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
     pair.a.unlink(b"lck", keep=keep)
     pair.a.create(b"other")
