@@ -63,7 +63,8 @@ class _Asking:
     fence: int
     sent_at: float
     is_answered: bool = False
-    is_busy: bool = False
+    busy_until: float = 0.0
+    """Until when his word counts that it is in use there: then he is asked again."""
 
 
 class _Sent(NamedTuple):
@@ -147,9 +148,9 @@ class Recalls:
         return None if sent is None else sent.at
 
     def is_busy(self, place: RowPlace) -> bool:
-        """Tell whether who holds it has said that it is in use there."""
+        """Tell whether who holds it has just said that it is in use there."""
         asking = self._askings.get(place)
-        return asking is not None and asking.is_busy
+        return asking is not None and self._clock.boot() < asking.busy_until
 
     # -- being asked -------------------------------------------------------------------------
 
@@ -211,7 +212,7 @@ class Recalls:
         asking = None if sent is None else self._askings.get(sent.place)
         if asking is not None and asking.holder == device:
             asking.is_answered = True
-            asking.is_busy = answer.busy
+            asking.busy_until = self._clock.boot() + AGAIN_S if answer.busy else 0.0
 
     def say(self, device: DeviceId, message: Word) -> None:
         """Say *message* to the mount on *device*, if there is a link."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,29 @@ async def test_who_does_not_want_to_wait_is_told_over_the_link_that_it_is_locked
         await office.clock.pass_by(5)
         assert entries(office) == before, "who gave up wants it no more"
         assert a.tokens.admits(ino, 1)
+
+
+async def test_who_was_told_once_that_it_is_locked_asks_again_when_he_tries_again(
+    office: Office,
+) -> None:
+    """As programs do that never wait for a lock: SQLite, and whoever locks with LOCK_NB."""
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        await a.lock(ino)
+        for _ in range(3):
+            with pytest.raises(LockHeld):
+                await office.done(asyncio.ensure_future(b.lock(ino)))
+            await office.clock.pass_by(FORGOTTEN_S + 1)
+        a.unlock(ino)
+        for _ in range(round(POLL_S)):
+            with contextlib.suppress(LockHeld):
+                await office.done(asyncio.ensure_future(b.lock(ino)))
+                break
+            await office.clock.pass_by(1)
+        else:
+            pytest.fail("refused for ever")
+        b.unlock(ino)
 
 
 @pytest.mark.parametrize("links", ["cut", "silent"])
