@@ -95,16 +95,18 @@ class ProgramFiles:
         directory = existing(self._files, path)
         if not directory.is_directory:
             raise NotDirectory(path.decode(errors="replace"))
-        listed = self._tree.list_names(directory.ino, after or None, PAGE_OF_NAMES)
-        shown = []
-        for name, _ in listed:
-            if name.startswith(_PART):
-                continue
-            with contextlib.suppress(FileMissing):
-                shown.append(self._shown(name, self._files.lookup(directory.ino, name)))
-        if listed and not shown:  # parts alone: what is behind them is asked for at once
-            return self.names(path, listed[-1][0])
-        return NamesPage(shown, more=len(listed) == PAGE_OF_NAMES)
+        shown: list[ShownFile] = []
+        more = True
+        while more and not shown:  # behind a page of parts alone is looked at once
+            listed = self._tree.list_names(directory.ino, after or None, PAGE_OF_NAMES)
+            for name, _ in listed:
+                if name.startswith(_PART):
+                    continue
+                with contextlib.suppress(FileMissing):
+                    shown.append(self._shown(name, self._files.lookup(directory.ino, name)))
+            more = len(listed) == PAGE_OF_NAMES
+            after = listed[-1][0] if listed else after
+        return NamesPage(shown, more=more)
 
     # -- contents ----------------------------------------------------------------------------
 
@@ -287,5 +289,6 @@ class ProgramFiles:
             listed = self._tree.list_names(directory, after, PAGE_OF_NAMES)
             left = [name for name, _ in listed if name.startswith(self._parts)]
             for name in left:
-                self._files.unlink(directory, name)
+                with contextlib.suppress(FileError):  # what is no file is none of ours
+                    self._files.unlink(directory, name)
             after = listed[-1][0] if len(left) == PAGE_OF_NAMES else None

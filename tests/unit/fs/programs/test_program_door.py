@@ -132,15 +132,17 @@ async def test_what_a_process_of_before_has_left_is_swept_and_nothing_else(tmp_p
     async with served(tmp_path) as it:
         me = Caller(0, 0)
         left, others = b".lucidnode-put-dddddddd-0123", b".lucidnode-put-eeeeeeee-0123"
+        stray = b".lucidnode-put-dddddddd-is a directory"
         for name in (left, others):
             it.layer.files.make(ROOT, name, 0o100644, me)
+        it.layer.files.make(ROOT, stray, 0o040755, me)
         door = await asyncio.to_thread(SocketDoor, it.path)
         one = await asyncio.to_thread(door.writing, "one", "replace", parents=False)
         two = await asyncio.to_thread(door.writing, "two", "replace", parents=False)
         assert left not in it.names()
         for sink in (one, two):
             await asyncio.to_thread(partial(sink.finish, soon=True))
-        assert it.names() == [others, b"one", b"two"]
+        assert it.names() == [stray, others, b"one", b"two"]
         assert it.committed == []
         door.close()
 
