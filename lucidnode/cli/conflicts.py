@@ -37,20 +37,22 @@ def conflicts_command() -> None:
 
 
 @conflicts_command.command("list")
-@click.argument("project", required=False)
+@click.argument("project", required=False, metavar="[PROJECT|DIR]")
 @as_json
 @click.pass_obj
 def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:
-    """List the conflict copies in the mounted projects, or in PROJECT.
+    """List the conflict copies in the mounted projects, or in PROJECT, which may be the directory where it is.
 
     \b
-    Example:
+    Examples:
       lucidnode conflicts list demo
+      lucidnode conflicts list ~/demo
     """
     load_config(home)
     found = asyncio.run(facts(home, "conflicts"))["mounts"]
     if project is not None:
-        found = [each for each in found if each["project"] == project]
+        where = str(Path(project).expanduser().absolute())
+        found = [each for each in found if project == each["project"] or where == each["mountpoint"]]
         if not found:
             raise MountPointMissing(
                 f"{project} is not mounted here, or does not answer: "

@@ -205,6 +205,7 @@ def test_a_conflict_is_named_and_settled_by_keeping_one_version(
     station: Workstation, drive: Path
 ) -> None:
     [mount] = station.facts("conflicts list")["mounts"]
+    assert "no conflicts" in station.run("conflicts", "list", drive).err
     mine = f"(conflict, {mount['workstation']}, 2026-03-01 10-00-00)"
     (drive / "cuts").mkdir()
     cases: dict[tuple[str, str], str] = {
