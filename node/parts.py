@@ -181,7 +181,7 @@ def journal_service(
     signed_elsewhere: Callable[[], None],
     why_forbidden: Callable[[], str],
 ) -> JournalService:
-    """Return who reads and commits entries; *announce* hears of each that was committed.
+    """Return who reads and commits entries; *announce* hears of each that is in the bucket.
 
     While *why_forbidden* says why, none is. *signed_elsewhere* hears of what this device signed, but not here since the daemon began.
     """

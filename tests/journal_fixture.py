@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from disk_fixture import FastClock
@@ -64,6 +65,12 @@ class Shelf(MemoryBucket):
         super().__init__()
         self.blocks_at_create: list[set[str]] = []
         self.is_away = False
+        self.on_size: Callable[[], object] = bool
+        """Called before each answer to a question for a size."""
+
+    async def size(self, key: str) -> int | None:
+        self.on_size()
+        return await super().size(key)
 
     async def create(self, key: str, body: bytes) -> None:
         if self.is_away:

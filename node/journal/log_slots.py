@@ -91,6 +91,10 @@ class _Doubt:
     since: float
 
 
+def _nobody_is_told() -> None:
+    """Have nobody look."""
+
+
 class LogSlots:
     """Reads and takes the slots of one log."""
 
@@ -242,9 +246,17 @@ class LogSlots:
         return True
 
     async def take(
-        self, seq: Seq, body: bytes, fits: Callable[[bytes], bool], deadline: float
+        self,
+        seq: Seq,
+        body: bytes,
+        fits: Callable[[bytes], bool],
+        deadline: float,
+        created: Callable[[], None] = _nobody_is_told,
     ) -> SlotOutcome:
         """Create slot *seq* with *body* if it is absent, on top of a slot before it that *fits*.
+
+        *created* is told as soon as it is there, before both slots are seen once more: who looks because of
+        that looks meanwhile.
 
         *body* must be unlike any other (see `register.commit`); nothing is tried anew after
         *deadline*. Raises nothing of NodeError. Committed means that both slots were seen once
@@ -265,7 +277,10 @@ class LogSlots:
             deadline,
             self._jitter,
         )
-        return await self._confirmed(seq, body, fits) if outcome == Committed() else outcome
+        if outcome != Committed():
+            return outcome
+        created()
+        return await self._confirmed(seq, body, fits)
 
     async def _confirmed(self, seq: Seq, body: bytes, fits: Callable[[bytes], bool]) -> SlotOutcome:
         """See the slot just taken and the one before it: the bucket may have been put back."""

@@ -303,14 +303,15 @@ class JournalService:
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
         self._note_signed(entry_hash(body))
         seen = {n: known for n, known in self.recent(project).items() if n >= seq}
-        match await log.take(seq, body, fits, self._clock.boot() + COMMIT_S):
+        # A hint: whoever looks decides by what he sees, as he would by and by.
+        announce = partial(self._announce, project, seq)
+        match await log.take(seq, body, fits, self._clock.boot() + COMMIT_S, announce):
             case register.Committed():
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
                 if seen.keys() - {seq} or seen.get(seq, entry_hash(body)) != entry_hash(body):
                     await self._seen.give_up(project, seq, seen)
                 await self._seen.note(project, seq, SlotContent(entry_hash(body), body))
-                self._announce(project, seq)
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 await self._staging.discard_prepared(project)

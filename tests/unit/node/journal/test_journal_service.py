@@ -56,6 +56,18 @@ async def test_the_second_of_two_writers_gets_the_winner_s_entry(node: Node) -> 
     assert node.announced == [1]
 
 
+async def test_others_are_told_of_an_entry_while_it_is_seen_once_more(
+    node: Node,
+) -> None:
+    """What they do then costs them nothing if it does not stand: they decide by what they see themselves."""
+    told: list[list[int]] = []
+    node.bucket.on_size = lambda: told.append(list(node.announced))
+    reply = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    assert reply.outcome == "committed"
+    assert told[-1] == [1]
+    assert node.announced == [1]
+
+
 async def test_what_this_daemon_has_signed_is_told_apart_from_what_a_copy_of_it_has(
     node: Node,
 ) -> None:
