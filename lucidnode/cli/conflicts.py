@@ -52,7 +52,9 @@ def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:
     found = asyncio.run(facts(home, "conflicts"))["mounts"]
     if project is not None:
         where = str(Path(project).expanduser().absolute())
-        found = [each for each in found if project == each["project"] or where == each["mountpoint"]]
+        found = [
+            each for each in found if project == each["project"] or where == each["mountpoint"]
+        ]
         if not found:
             raise MountPointMissing(
                 f"{project} is not mounted here, or does not answer: "
