@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import cache
 from math import inf
 from typing import NamedTuple
@@ -73,9 +74,23 @@ def choose(
     is_cut = False
     end = inf if window is None or len(everything) <= window else everything[window].id
     looks = 0
-    beside, may_name = cache(directories_of), cache(shipping.may_name)
+    left = _left(everything)
+    beside = cache(lambda ino: directories_of(ino) or left.get(ino, ()))
+    may_name = cache(shipping.may_name)
     while True:
-        look = _chosen(everything, contents, shipping, room, coming, unseen, end, beside, may_name)
+        on_their_way = contents.on_their_way | (unseen & lost.keys())
+        look = _chosen(
+            everything,
+            contents,
+            shipping,
+            room,
+            coming,
+            unseen,
+            on_their_way,
+            end,
+            beside,
+            may_name,
+        )
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
         waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
         if most_rows is not None:
@@ -163,14 +178,16 @@ def _chosen(
     room: int,
     coming: _Coming,
     unseen: set[InodeNo],
+    on_their_way: AbstractSet[InodeNo],
     end: float,
     directories_of: DirectoriesOf,
     may_name: Callable[[InodeNo], bool],
 ) -> _Look:
     """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
 
-    What shows a file brings its content along, and the beginning of a content the rest of it,
-    however far behind that stands, with the blocks that it lies in and what else happens to the file.
+    What is *on_their_way* keeps locks beside it. What shows a file brings its content along, and the
+    beginning of a content the rest of it, however far behind that stands, with the blocks that it
+    lies in and what else happens to the file.
     """
     ready: list[Step] = []
     held: list[Step] = []
@@ -206,7 +223,7 @@ def _chosen(
             # What is small becomes a content when an entry is made, behind the lock that is gone by
             # then: what made the file, or gave it its name, stands where it was saved.
             for ino in {step.content, step.creates, step.behind}:
-                if ino in contents.on_their_way:
+                if ino in on_their_way:
                     kept.update(directories_of(ino))
     if steps:
         end = min(end, steps[-1].id + 1)
@@ -288,6 +305,16 @@ def _lost(steps: list[Step]) -> dict[InodeNo, Step]:
         ino: gone[ino]
         for ino, at in tails.items()
         if ino in gone and (ino not in content or at > content[ino])
+    }
+
+
+def _left(steps: list[Step]) -> dict[InodeNo, tuple[InodeNo, ...]]:
+    """Return the files that lie nowhere any more, and among what they lay in when they were removed."""
+    return {
+        ino: step.touches.inodes
+        for step in steps
+        if step.removes
+        for ino in step.touches.born_or_gone
     }
 
 

@@ -568,6 +568,37 @@ def test_a_lock_file_goes_behind_what_was_saved_beside_it(
     pair.agree()
 
 
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_a_lock_file_that_is_made_again_goes_behind_a_save_that_the_next_one_has_replaced(
+    pair: Pair, as_tail: bool
+) -> None:
+    """The first save lies nowhere any more, and the new lock waits for its own bytes."""
+    pair.old_doc()
+    pair.a.write(pair.a.create(b"lck"), b"ana")
+    pair.agree()
+    for number in range(2):
+        if number:
+            lock = pair.a.create(b"lck")
+            pair.uplink.new.add(lock)
+            pair.a.replica.tails.put(lock, 0, b"ana", pair.a.time())
+        if as_tail:
+            saved = _saved(pair, b"save %d" % number)
+        else:
+            saved = pair.a.create(b"tmp")
+            pair.a.write(saved, b"save %d" % number)
+            pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+        pair.uplink.new.add(saved)
+        if not number:
+            pair.a.unlink(b"lck")
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"old", [b"doc", b"lck", b"other"])
+    pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
+    pair.commit_all()
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"save 1", [b"doc", b"lck", b"other"])
+    pair.agree()
+
+
 def test_what_is_deleted_waits_for_no_save_elsewhere_none_that_goes_on_and_if_it_is_big_for_none(
     pair: Pair,
 ) -> None:
