@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -14,6 +14,7 @@ import msgspec
 
 from lucidnode.node.client import file_blocks, mount_messages, wire
 from lucidnode.node.client.conflicts import ConflictQuery
+from lucidnode.node.client.daemon_facts import Facts, facts_in
 from lucidnode.node.client.errors import (
     AccessDenied,
     Archived,
@@ -59,6 +60,9 @@ for the network."""
 
 _BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
 """The daemon bounds every wait itself; this is the bound for a daemon that hangs."""
+
+_PROMPT = aiohttp.ClientTimeout(total=30, connect=5)
+"""For what it has in memory: after half a minute a service takes it for hanging, and so does a person."""
 
 _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for, and for what has no end."""
@@ -501,11 +505,10 @@ class DaemonClient:
 
     # -- facts for people --------------------------------------------------------------------
 
-    async def facts(self, topic: str) -> dict[str, Any]:
+    async def facts(self, topic: str) -> Facts:
         """Return the daemon's facts on *topic*, one of those in `node/status/snapshot.py`."""
-        async with self._request("GET", f"/v1/{topic}") as answer:
-            facts: dict[str, Any] = msgspec.json.decode(await answer.read())
-            return facts
+        async with self._request("GET", f"/v1/{topic}", timeout=_PROMPT) as answer:
+            return facts_in(await answer.read())
 
     async def order(self, what: str) -> None:
         """Have the daemon do *what*: `cache/clear`, `credentials/look` or `exit`, and the like."""
