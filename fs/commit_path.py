@@ -120,7 +120,7 @@ def commit_path(
     return CommitPath(
         shipments=shipments,
         marks=marks,
-        on_their_way=OnTheirWay(work, shipments, write.unsaved.is_dirty),
+        on_their_way=OnTheirWay(work, shipments, write.unsaved.get),
         conflicts=conflicts,
         invalidation=invalidation,
         changes=changes,

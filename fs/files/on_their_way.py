@@ -9,6 +9,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.whole_contents import Contents
 from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
+from lucidnode.fs.write.unsaved_file import UnsavedFile
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.ids import BlockId
 
@@ -20,12 +21,15 @@ class OnTheirWay:
     """What people are told of one mount's files under way."""
 
     def __init__(
-        self, work: WorkHere, shipments: Shipments, is_dirty: Callable[[InodeNo], bool]
+        self,
+        work: WorkHere,
+        shipments: Shipments,
+        unsaved: Callable[[InodeNo], UnsavedFile | None],
     ) -> None:
-        """*is_dirty* tells whether a file has bytes that are in no block yet."""
+        """*unsaved* returns what of a file the replica does not have yet."""
         self._work = work
         self._shipments = shipments
-        self._is_dirty = is_dirty
+        self._unsaved = unsaved
 
     def files(self) -> list[mount_messages.FileOnItsWay]:
         """Return at most MAX_FILES of them, those of this workstation first."""
@@ -44,11 +48,11 @@ class OnTheirWay:
                     state=mark.state,
                     device="" if ours else self._work.device_name(mark.device),
                     bytes_left=(
-                        None
-                        if not ours
-                        else self._left(attributes.size, blocks.get(ino))
-                        if ino in waiting or self._is_dirty(ino)
-                        else 0  # it is whole in the bucket as it is, and still open
+                        self._above(ino)
+                        # Else it is whole in the bucket as it was saved last, and still open.
+                        + (self._saved(attributes.size, blocks.get(ino)) if ino in waiting else 0)
+                        if ours
+                        else None
                     ),
                 )
             )
@@ -65,8 +69,17 @@ class OnTheirWay:
             if mark is not None and mark.device != self._work.device and ino not in ours:
                 yield ino, mark
 
-    def _left(self, size: int, blocks: set[BlockId] | None) -> int:
-        """Return how much of a file of *size* bytes has not arrived, by the share of its *blocks*."""
+    def _above(self, ino: InodeNo) -> int:
+        """Return how many bytes have been written to *ino* that no save has named, and did not arrive."""
+        if (file := self._unsaved(ino)) is None:
+            return 0
+        arrived = sum(
+            each.length for each in file.staged if self._shipments.has_arrived(each.block.id)
+        )
+        return file.size - arrived
+
+    def _saved(self, size: int, blocks: set[BlockId] | None) -> int:
+        """Return how much of a saved file of *size* bytes has not arrived, by the share of its *blocks*."""
         if not blocks:
             return size
         missing = sum(not self._shipments.has_arrived(block) for block in blocks)

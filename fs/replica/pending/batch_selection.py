@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
 from functools import cache
 from math import inf
 from typing import NamedTuple
@@ -178,7 +177,7 @@ def _chosen(
     room: int,
     coming: _Coming,
     unseen: set[InodeNo],
-    on_their_way: AbstractSet[InodeNo],
+    on_their_way: set[InodeNo],
     end: float,
     directories_of: DirectoriesOf,
     may_name: Callable[[InodeNo], bool],

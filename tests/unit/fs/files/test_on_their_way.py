@@ -12,9 +12,10 @@ from replica_fixture import Blocks, Journal, Node
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.read.open_files import OpenFiles
-from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.inode import Extent, InodeNo
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_file import UnsavedFile
 from lucidnode.node.client.ids import BlockId, DeviceId
 
 REEL = b"reel" * 1000
@@ -32,14 +33,14 @@ class Scene:
         self.node = Node(path / "a.db", "a", Blocks())
         clock = VirtualClock()
         unfinished, open_files = Unfinished(clock), OpenFiles()
-        self.dirty: set[InodeNo] = set()
+        self.unsaved: dict[InodeNo, UnsavedFile] = {}
         self.shipments = Shipments(
             PROJECT, self.node.replica, Daemon(), unfinished, clock, lambda: None
         )
         work = WorkHere(
             self.node.replica, unfinished, open_files, DeviceId("a" * 32), lambda _: "a"
         )
-        self.on_their_way = OnTheirWay(work, self.shipments, self.dirty.__contains__)
+        self.on_their_way = OnTheirWay(work, self.shipments, self.unsaved.get)
         self.file = self.node.create(b"file")
         open_files.file(open_files.open(self.file, writable=True)).wrote = True
 
@@ -61,5 +62,19 @@ def test_nothing_is_left_of_an_open_file_that_is_whole_in_the_bucket(scene: Scen
     scene.shipments.note_arrived([scene.node.blocks.seal(REEL).id])
     Journal().commit(scene.node)
     assert scene.left == [("writing", 0)]
-    scene.dirty.add(scene.file)
-    assert scene.left == [("writing", len(REEL))]
+    unsaved = scene.unsaved[scene.file] = UnsavedFile(scene.file)
+    unsaved.dirty.write(len(REEL), b"and more")
+    assert scene.left == [("writing", len(b"and more"))]
+
+
+def test_what_was_written_and_no_save_has_named_is_left(scene: Scene) -> None:
+    """A copy under way: gigabytes of it may lie in staging, and some of them in the bucket."""
+    unsaved = scene.unsaved[scene.file] = UnsavedFile(scene.file)
+    unsaved.dirty.write(2 * len(REEL), b"and more")
+    blocks = [scene.node.blocks.seal(b"%d" % number + REEL) for number in range(2)]
+    unsaved.staged.lay(
+        Extent(number * len(REEL), len(REEL), block, 0) for number, block in enumerate(blocks)
+    )
+    assert scene.left == [("writing", 2 * len(REEL) + len(b"and more"))]
+    scene.shipments.note_arrived([blocks[0].id])
+    assert scene.left == [("writing", len(REEL) + len(b"and more"))]
