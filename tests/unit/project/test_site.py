@@ -21,7 +21,8 @@ _FETCHED = re.compile(
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", target],
+        # Without --quiet, which would hide the warnings from --strict as well.
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", target],
         cwd=REPOSITORY,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
