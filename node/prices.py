@@ -1,4 +1,4 @@
-"""What object stores charge, by their lists: defaults to be checked, each with source and date. Pure.
+"""What object stores charge, by their lists, each with source and date. Pure.
 
 The figures are those of each provider's first tier in its cheapest region of the United States, in US dollars, as the
 source had them then; a studio's own contract is set over them, figure by figure.
@@ -24,7 +24,7 @@ class PriceList(msgspec.Struct, frozen=True):
     provider: Provider
     source: str
     as_of: str
-    """Month or year of the source; empty where a studio has set all itself."""
+    """Month in which the list said so; empty where a studio has set all itself."""
     per_gb: float
     per_1000_gets: float
     per_1000_puts: float
@@ -42,6 +42,15 @@ class PriceList(msgspec.Struct, frozen=True):
         """Return what *size* bytes cost that lie there for a month."""
         return size / GIGABYTE * self.per_gb_month
 
+    def above(self, listed: PriceList) -> list[str]:
+        """Return the settings of a studio by which this differs from *listed*, its provider's list."""
+        figures = ("per_gb", "per_1000_gets", "per_1000_puts", "per_gb_month")
+        return [
+            f"savings.price-{name.replace('_', '-')}"
+            for name in figures
+            if getattr(self, name) != getattr(listed, name)
+        ]
+
     def changed(self, own: Mapping[str, float | None]) -> PriceList:
         """Return the list with those of its figures that are set in *own*."""
         known: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
@@ -53,7 +62,13 @@ LISTS: Final[Mapping[Provider, PriceList]] = MappingProxyType(
         each.provider: each
         for each in (
             PriceList(
-                "aws-s3", "https://aws.amazon.com/s3/pricing/", "2025", 0.09, 0.0004, 0.005, 0.023
+                "aws-s3",
+                "https://aws.amazon.com/s3/pricing/",
+                "2026-05",
+                0.09,
+                0.0004,
+                0.005,
+                0.023,
             ),
             PriceList(
                 "backblaze-b2",
@@ -75,8 +90,8 @@ LISTS: Final[Mapping[Provider, PriceList]] = MappingProxyType(
             ),
             PriceList(
                 "google-cloud-storage",
-                "https://cloud.google.com/storage/pricing-examples",
-                "2024",
+                "https://cloud.google.com/storage/pricing",
+                "2026-09",
                 0.12,
                 0.0004,
                 0.005,

@@ -15,7 +15,7 @@ import msgspec
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, show_json, show_table, size
 from lucidnode.node.config import load_config
-from lucidnode.node.prices import PriceList
+from lucidnode.node.prices import LISTS, PriceList
 from lucidnode.node.savings import DayCounts, period
 
 _BYTES = [
@@ -126,16 +126,21 @@ def savings_command(home: Path, since: str | None, wants_json: bool) -> None:
             f"the mounted projects hold {size(stored['bytes'])} in files: "
             f"${stored['money_a_month']:.2f} a month, and what their history keeps"
         )
-    click.echo(_priced(found["prices"]), err=True)
+    click.echo(priced(found["prices"]), err=True)
 
 
-def _priced(prices: dict[str, Any]) -> str:
-    dated = f", {prices['as_of']}, to be checked" if prices["as_of"] else ""
+def priced(prices: dict[str, Any]) -> str:
+    """Return what was reckoned with, whose list that is and of when, and how it is made the studio's own."""
+    reckoned = msgspec.convert(prices, PriceList)
+    listed = LISTS[reckoned.provider]
+    dated = f" of {listed.as_of}, {listed.source}" if listed.as_of else ""
+    own = reckoned.above(listed)
     return (
-        f"at ${prices['per_gb']:g} for a gigabyte out, ${prices['per_1000_gets']:g} and "
-        f"${prices['per_1000_puts']:g} for a thousand reads and writes, ${prices['per_gb_month']:g} for a "
-        f"gigabyte a month: {prices['provider']} ({prices['source']}{dated}), and what was set "
-        "(savings.price-…)"
+        f"at ${reckoned.per_gb:g} for a gigabyte out, ${reckoned.per_1000_gets:g} and "
+        f"${reckoned.per_1000_puts:g} for a thousand reads and writes, ${reckoned.per_gb_month:g} for a "
+        f"gigabyte a month: list of {listed.provider}{dated}"
+        + (f"; set here: {', '.join(own)}" if own else "")
+        + ". What your contract says: `lucidnode config set savings.price-per-gb 0.05`"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from lab.places import REPOSITORY
 
 from lucidnode.node.prices import LISTS, PROVIDERS, Provider
 from lucidnode.node.savings import DayCounts, NodeTotals, day_counts, grown, period, savings
@@ -102,6 +104,25 @@ def test_a_store_takes_a_month_of_storage_by_its_list_and_own_prices_are_above_i
         listed = LISTS[provider]
         assert listed.provider == provider
         assert (listed.as_of != "") is listed.source.startswith("https://")
+        assert re.fullmatch("|20[0-9]{2}-(0[1-9]|1[0-2])", listed.as_of), "a month, not only a year"
+
+
+def test_the_documents_have_the_lists_that_are_reckoned_with() -> None:
+    page = (REPOSITORY / "docs/savings.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| `([a-z0-9-]+)`.*? \| (.+) \| (?:<(.+?)>, (.+)|what you set) \|$", page, re.MULTILINE
+    )
+    assert {
+        provider: ([float(each) for each in figures.split(" | ")], source, as_of)
+        for provider, figures, source, as_of in rows
+    } == {
+        each.provider: (
+            [each.per_gb, each.per_1000_gets, each.per_1000_puts, each.per_gb_month],
+            each.source if each.as_of else "",
+            each.as_of,
+        )
+        for each in LISTS.values()
+    }
 
 
 @given(days, days)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
-from lucidnode.cli.savings import day_in, savings_command
+from lucidnode.cli.savings import day_in, priced, savings_command
+from lucidnode.node.prices import LISTS
 
 THURSDAY = date(2026, 11, 26)
 
@@ -46,3 +48,16 @@ def test_what_is_no_day_is_told_what_is() -> None:
     assert done.exit_code == 2
     for words in ("2026-11-01", "yesterday", "monday", "7d", "month"):
         assert words in done.output
+
+
+def test_money_is_said_with_whose_list_of_when_and_what_was_set_above_it() -> None:
+    listed = LISTS["cloudflare-r2"]
+    said = priced(msgspec.to_builtins(listed))
+    assert (
+        "list of cloudflare-r2 of 2026-08, https://developers.cloudflare.com/r2/pricing/." in said
+    )
+    assert "set here" not in said
+    own = listed.changed({"per_gb": 0.05, "per_gb_month": 0.01})
+    assert "; set here: savings.price-per-gb, savings.price-per-gb-month." in priced(
+        msgspec.to_builtins(own)
+    )
