@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from lucidnode.direct_bucket import opened_engine
+from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.interfaces import Interface, dialable, interfaces
 from lucidnode.discovery.listening import Announced, announcements
 from lucidnode.fs.channel.device import built
@@ -43,6 +44,8 @@ _SKEW_S = 60.0
 _LISTEN_S = 4.0
 _CONNECT_S = 2.0
 _MOST_PLACES = 16
+
+_ANSWERS = "look into `lucidnode log` here and there: another version, or no member of this studio"
 
 Verdict = Literal["well", "note", "amiss"]
 
@@ -224,33 +227,56 @@ async def office(
     linked = [one for one in (peers["peers"] if peers else ()) if one["state"] == "linked"]
     if linked:
         return [Finding("office", "well", f"connected with {len(linked)} other workstation(s)")]
+    named = [await _named(config.peers)] if config.peers else []
     if not config.mdns:
-        return [
+        return named or [
             Finding(
                 "office",
                 "note",
                 "not connected with anybody; multicast is switched off here",
-                "`lucidnode config set office.multicast on`, or name workstations: `config set "
-                "office.peers HOST:PORT`",
+                "`lucidnode config set office.multicast on`, or name workstations: "
+                "`lucidnode config set office.peers HOST:PORT`",
             )
         ]
     try:
         heard = await announcements(lan_key_of(home, config), _LISTEN_S)
     except Locked as error:
-        return [Finding("office", "note", f"not listened for: {error}")]
+        return [*named, Finding("office", "note", f"not listened for: {error}")]
     except OSError as error:
         return [
+            *named,
             Finding(
                 "office",
                 "amiss",
                 f"multicast does not work here: {error}",
                 "look whether a firewall forbids UDP port 5353 on this machine",
-            )
+            ),
         ]
     own = status["device"] if status else None
     others = {device: place for device, place in heard.places.items() if device != own}
     reached = await _reached(others.values(), here)
-    return [alone(own, heard, others, reached)]
+    return [*named, alone(own, heard, others, reached)]
+
+
+async def _named(peers: Sequence[str]) -> Finding:
+    """Why none of *peers*, HOST:PORT as they were set, is connected."""
+    tried = {peer: parse_peer(peer) for peer in peers[:_MOST_PLACES]}
+    async with asyncio.TaskGroup() as group:
+        answers = {
+            peer: group.create_task(_takes_connections(place.hosts[0], place.port))
+            for peer, place in tried.items()
+        }
+    deaf = [peer for peer, task in answers.items() if not task.result()]
+    if answering := [peer for peer in tried if peer not in deaf]:
+        found = f"{answering[0]} answers, and is not connected"
+        return Finding("named workstations", "amiss", found, _ANSWERS)
+    return Finding(
+        "named workstations",
+        "amiss",
+        f"{', '.join(deaf[:3])} of office.peers take no connection from here",
+        "are they on, with a project mounted, and is that the port of `lucidnode config explain "
+        "ports.control` there? If so, let it through at the firewall or router between",
+    )
 
 
 def alone(
@@ -279,7 +305,7 @@ def alone(
             "office",
             "amiss",
             f"{reached[0]} answers, and is not connected",
-            "look into `lucidnode log` here and there: another version, or no member of this studio",
+            _ANSWERS,
         )
     if own is not None and own not in heard.places:
         return Finding(

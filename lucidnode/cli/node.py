@@ -261,8 +261,8 @@ def peers_command(home: Path, wants_json: bool) -> None:
     show_table(["workstation", "address", "state", "keeps", "gave", "got"], rows)
     if not found["peers"]:
         click.echo(
-            "No other workstation found. If there are some, multicast may be blocked between you: "
-            "name one with `lucidnode config set office.peers HOST:PORT`."
+            "No other workstation found. If there are some, `lucidnode doctor` says why; `lucidnode "
+            "config set office.peers HOST:PORT` names one where multicast does not reach."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from lucidnode.cli.app import cli
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.discovery.listening import Announced
-from lucidnode.doctor import Finding, alone, clock, daemon, disk, kernel
+from lucidnode.doctor import Finding, alone, clock, daemon, disk, kernel, office
 from lucidnode.node.config import NodeConfig, save_config
 
 CONFIG = NodeConfig(
@@ -47,6 +48,21 @@ def test_why_a_workstation_is_alone(
     found = alone(own, Announced(heard), others, reached)
     assert (found.verdict, words in found.found) == (verdict, True), found
     assert found.remedy
+
+
+async def test_workstations_that_were_named_and_are_not_connected_are_tried(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    config = msgspec.structs.replace(CONFIG, peers=[f"127.0.0.1:{port}"])
+    async with server:
+        (answers,) = await office(tmp_path, config, None, None)
+    (deaf,) = await office(tmp_path, config, None, None)
+    assert (answers.verdict, deaf.verdict) == ("amiss", "amiss")
+    assert answers.found == f"127.0.0.1:{port} answers, and is not connected"
+    assert deaf.found == f"127.0.0.1:{port} of office.peers take no connection from here"
+    linked = {"peers": [{"state": "linked"}]}
+    (well,) = await office(tmp_path, config, None, linked)
+    assert well.verdict == "well"
 
 
 def test_a_clock_is_judged_by_the_store() -> None:
