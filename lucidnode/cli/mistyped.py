@@ -11,6 +11,8 @@ import click
 
 _NO_COMMAND = re.compile(r"No such command '(.+?)'\.?(?: .*)?", re.DOTALL)
 _NO_OPTION = re.compile(r"No such option '?(-[^' ]+?)'?\.?(?: .*)?", re.DOTALL)
+_ALIKE_SHARE = 0.7
+"""How alike the letters of two options are at least, of which one may be meant; dashes make any two alike."""
 
 _OTHERWISE = {
     "": {
@@ -60,6 +62,12 @@ _SHORT = {
     "-r": "--role",
 }
 
+_INSTEAD = {
+    ("project delete", "--yes"): "what everybody loses is deleted by its name, "
+    "as in `lucidnode project delete demo --name-again demo`",
+}
+"""What is said of options that a command has not, by the command, where others have them."""
+
 
 def what_was_meant(error: click.UsageError, typed: Sequence[str]) -> str:
     """Return the words of *error* with what may have been meant by *typed*: the arguments as given."""
@@ -68,7 +76,7 @@ def what_was_meant(error: click.UsageError, typed: Sequence[str]) -> str:
     if context is None:
         return words
     if option := _NO_OPTION.fullmatch(words):
-        words = _option_meant(context, option[1], typed) or words
+        words = _option_meant(context, option[1], typed)
     elif isinstance(context.command, click.Group) and (unknown := _NO_COMMAND.fullmatch(words)):
         words = f"No such command '{unknown[1]}'"
         words += _command_meant(context, context.command, unknown[1], typed)
@@ -99,10 +107,13 @@ def _command_meant(
     return f": `lucidnode {where}` has {', '.join(known)}" if where else ""
 
 
-def _option_meant(context: click.Context, option: str, typed: Sequence[str]) -> str | None:
-    """Return what to say of an option that is not known there; None if nothing comes to mind."""
+def _option_meant(context: click.Context, option: str, typed: Sequence[str]) -> str:
+    """Return what to say of an option that is not known there."""
     name = option.partition("=")[0]
     mine = {each for param in context.command.params for each in param.opts}
+    where = " ".join(context.command_path.split()[1:])
+    if instead := _INSTEAD.get((where, _SHORT.get(name, name))):
+        return f"No such option '{option}': {instead}"
     if (long := _SHORT.get(name)) in mine:
         return f"No such option '{option}'. Did you mean '{long}'?"
     if isinstance(context.command, click.Group) and option in typed:
@@ -112,7 +123,10 @@ def _option_meant(context: click.Context, option: str, typed: Sequence[str]) -> 
         if behind and behind[0] in context.command.list_commands(context):
             line = _line([*typed[:place], *typed[place + 1 :], option])
             return f"{option} belongs to a command, and comes behind it: `{line}`"
-    return None
+    letters = {each.lstrip("-"): each for each in mine if each.startswith("--")}
+    alike = get_close_matches(name.lstrip("-"), letters, n=1, cutoff=_ALIKE_SHARE)
+    meant = f". Did you mean '{letters[alike[0]]}'?" if alike else ""
+    return f"No such option '{option}'{meant}"
 
 
 def _line(words: Sequence[str]) -> str:

@@ -48,10 +48,13 @@ def said_to(home: Path, *typed: str) -> str:
         ),
         ("status -j", "Did you mean '--json'?"),
         ("events -f", "Did you mean '--follow'?"),
-        ("status --jsn", "--json"),
+        ("status --jsn", "Did you mean '--json'?"),
+        ("project delete demo --yes", "`lucidnode project delete demo --name-again demo`"),
+        ("project delete demo -y", "`lucidnode project delete demo --name-again demo`"),
         # What nobody can guess is answered by what there is.
         ("retention 30", "`lucidnode retention` has set, show"),
         ("status -q", "No such option '-q' (see `lucidnode status --help`)"),
+        ("dashboard --open", "No such option '--open' (see `lucidnode dashboard --help`)"),
         ("zzzzzz", "No such command 'zzzzzz' (see `lucidnode --help`)"),
     ],
 )
