@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from lucidnode.cli.background import facts
+from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.fs.errors import MountPointMissing
 from lucidnode.fs.replica.conflict_name import (
@@ -37,7 +38,7 @@ def conflicts_command() -> None:
 
 
 @conflicts_command.command("list")
-@click.argument("project", required=False, metavar="[PROJECT|DIR]")
+@click.argument("project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_paths)
 @as_json
 @click.pass_obj
 def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.mounted_project import mounted_project
+from lucidnode.cli.mounted_project import mounted_project, offering_paths
 from lucidnode.cli.output import as_json
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
@@ -23,7 +23,7 @@ from lucidnode.node.config import SOCKET_FILE, load_config
 
 
 @click.command("events", short_help="Follow what happens in a project, on all workstations.")
-@click.argument("project", required=False, metavar="[PROJECT|DIR]")
+@click.argument("project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_paths)
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "--since",

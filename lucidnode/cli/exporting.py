@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, counted, show_json, size
-from lucidnode.cli.past_input import given_path, hinting, opened_past
+from lucidnode.cli.past_input import given_path, hinting, not_there, opened_past
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
-from lucidnode.fs.errors import InTheWay, NoSuchPast
+from lucidnode.fs.errors import InTheWay
 from lucidnode.fs.history.exported_tree import Exported, TreeExport
-from lucidnode.fs.history.past_places import shown
 from lucidnode.fs.history.restoration import attributes_at
 from lucidnode.fs.history.tar_export import TarExport
 
@@ -25,7 +25,7 @@ _SHOWN = 20
 
 
 @click.command("export", short_help="Write a project, or a part of it, into a plain directory.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--tar", "wants_tar", is_flag=True, help="Write one archive; `-` is standard output.")
 @click.option("--resume", is_flag=True, help="Finish the directory that an export has left.")
@@ -63,7 +63,8 @@ def export_command(
     if is_stream and (wants_json or sys.stdout.isatty()):
         raise click.UsageError("the archive goes to standard output, where nothing else can be")
     if not is_stream and not resume and os.path.lexists(target):
-        raise InTheWay(f"{target} is there already: name a new directory")
+        resumed = "" if wants_tar else ", or --resume finishes an export into it"
+        raise InTheWay(f"{target} is there already: name a new one{resumed}")
 
     async def work() -> Exported:
         async with opened_past(home, passphrase_file, given.project) as opened:
@@ -71,7 +72,7 @@ def export_command(
             async with opened.at_hand.state(seq) as tree:
                 found = attributes_at(tree, given.path)
                 if found is None:
-                    raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
+                    raise await not_there(opened, given.path, seq)
                 with spinner(f"exporting to {target}…") as show:
                     done = 0
 
@@ -113,9 +114,8 @@ def export_command(
         )
     else:
         there = f"; {told.unchanged:,} were there" if told.unchanged else ""
-        click.echo(
-            f"{target} has {counted(told.files, 'file')}, {size(told.size)}{there}", err=True
-        )
+        what = "the archive" if is_stream else target
+        click.echo(f"{what} has {counted(told.files, 'file')}, {size(told.size)}{there}", err=True)
     for where, why in told.missing[:_SHOWN]:
         click.echo(f"  left out: {where}: {why}", err=True)
     if told.without_attributes:

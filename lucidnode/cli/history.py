@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
+from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.cli.past_input import given_path, hinting, opened_past, when, who
 from lucidnode.cli.secrets_input import passphrase_file
@@ -26,7 +27,7 @@ _SHOWN = 50
 
 
 @click.command("history", short_help="Show who changed a file, and when.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @since_option
 @all_option
 @passphrase_file
@@ -101,7 +102,7 @@ def _facts(event: Event, access: ProjectAccess) -> dict[str, object]:
 
 
 @click.command("diff", short_help="Show what changed between two points in time.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @click.option("--from", "since", required=True, help="A version, a date and time, or how long ago.")
 @click.option("--to", "until", help="The same; without it, now.")
 @passphrase_file

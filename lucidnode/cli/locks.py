@@ -11,7 +11,7 @@ import click
 
 from lucidnode.cli.background import facts
 from lucidnode.cli.lock_orders import holder, ordered, taken_when_free
-from lucidnode.cli.mounted_project import mounted_project
+from lucidnode.cli.mounted_project import mounted_project, offering_paths
 from lucidnode.cli.output import as_json, confirm, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.workstation_lock import lock_workstation
@@ -63,7 +63,7 @@ def lock_command(context: click.Context, unmount: bool) -> None:
 
 
 @lock_command.command("list")
-@click.argument("project", required=False)
+@click.argument("project", required=False, shell_complete=offering_paths)
 @as_json
 @click.pass_obj
 def lock_list(home: Path, project: str | None, wants_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which mounted project a command means."""
+"""Which mounted project a command means, by its name or by a path in it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import click
+from click.shell_completion import CompletionItem
+
 from lucidnode.cli.background import facts
 from lucidnode.fs.errors import MountPointMissing
 from lucidnode.node.client.ids import ProjectId, parse_project_id
+
+
+def offering_paths(
+    _context: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell offer files where a path may stand for what is in a project: `shell_complete` of a parameter."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def mounted_project(home: Path, status: dict[str, Any], project: str | None) -> ProjectId:

@@ -169,6 +169,16 @@ def known_project(view: RosterView, wanted: str) -> OpenProject:
     raise NoSuchProject(f"there is no project {wanted} that you can open")
 
 
+async def not_there(opened: OpenPast, path: past_places.Path, seq: Seq) -> NoSuchPast:
+    """Return what is raised where the project had no *path* in version *seq*."""
+    made_ns = await opened.at_hand.wall_ns(seq) if seq else 0
+    made = f", of {when(made_ns)}" if made_ns else "" if seq else ", the empty project"
+    return NoSuchPast(
+        f"{past_places.shown(path)} was not there in version {seq}{made}: `lucidnode history` shows "
+        "the versions it has"
+    )
+
+
 def who(access: ProjectAccess, device: DeviceId) -> str:
     """Return whose workstation *device* is, for people."""
     member, workstation = access.who(device)

@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
+from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
 from lucidnode.cli.past_input import (
     GivenPath,
     OpenPast,
     given_path,
     hinting,
+    not_there,
     opened_past,
     when,
     who,
@@ -40,13 +42,15 @@ _LOOK_INTERVAL_S, _LOOKS = 0.2, 25
 """Seconds between two looks whether the mount here shows what is back, and how many there are."""
 
 to_option = click.option(
-    "--to", help="Bring it back as this path, or into it if it is a directory, instead."
+    "--to",
+    shell_complete=offering_paths,
+    help="Bring it back as this path, or into it if it is a directory, instead.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Replace what is there without asking.")
 
 
 @click.command("restore", short_help="Bring back an earlier version of a file or a tree.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @click.option(
     "--at",
     "text",
@@ -96,7 +100,7 @@ def restore_command(
 
 
 @click.command("undelete", short_help="List what was deleted in a directory, or bring it back.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @to_option
 @since_option
 @all_option
@@ -153,8 +157,8 @@ def undelete_command(
 
 
 @click.command("clone", short_help="Copy a file or a tree without copying a byte.")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=offering_paths)
+@click.argument("target", shell_complete=offering_paths)
 @click.option(
     "--at",
     "text",
@@ -197,7 +201,7 @@ def clone_command(
             async with opened.at_hand.state(seq) as tree:
                 found = attributes_at(tree, given.path)
                 if found is None:
-                    raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
+                    raise await not_there(opened, given.path, seq)
                 if text is None and place[: len(given.path)] == given.path:
                     raise InTheWay(f"{shown(place)} lies in {shown(given.path) or 'all of it'}")
                 await _bring_back(
@@ -245,7 +249,7 @@ async def _ino_at(opened: OpenPast, path: past_places.Path, seq: Seq) -> InodeNo
     ino = past_places.latest(at_hand.past, place_of(at_hand.past, path))
     async with at_hand.state(seq) as source:
         if ino is None or source.attributes(ino) is None:
-            raise NoSuchPast(f"there was no {shown(path)} in version {seq}")
+            raise await not_there(opened, path, seq)
     return ino
 
 

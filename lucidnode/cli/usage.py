@@ -11,6 +11,7 @@ import click
 
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, show_json, show_table, size
 from lucidnode.cli.past_input import given_path, hinting, known_project, opened_past, who
 from lucidnode.cli.secrets_input import passphrase_file
@@ -32,7 +33,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @click.command("usage", short_help="Show how much is in each directory, and whose.")
-@click.argument("path")
+@click.argument("path", shell_complete=offering_paths)
 @click.option(
     "--from-journal",
     is_flag=True,

@@ -100,6 +100,10 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
     assert refused.code == Exit.USAGE
     assert "has another content now: note" in refused.err
     assert note.read_text() == "second"
+    early = station.run("restore", note, "--at", "1d", "--passphrase-file", station.words)
+    assert early.line.startswith(
+        "note was not there in version 0, the empty project: `lucidnode history`"
+    )
     station.unlocked("restore", note, "--at", then, "--to", studio.drive / "as it was")
     assert (studio.drive / "as it was").read_text() == "first"
     station.unlocked("restore", note, "--at", then, "--yes")

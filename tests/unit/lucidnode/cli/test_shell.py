@@ -35,6 +35,26 @@ def test_commands_options_and_settings_are_offered() -> None:
     assert offered(["completion"], "") == ["bash", "zsh", "fish"]
 
 
+@pytest.mark.parametrize("group", ["lock", "project", ""])
+def test_what_takes_a_path_has_the_shell_offer_files(group: str) -> None:
+    """Those with a path of a project, which need not be there any more, as well as those with one of the disk."""
+    paths = {"PATH", "PATHS", "FILES", "SOURCE", "TARGET", "[PROJECT|DIR]", "DIRECTORY"}
+    root = click.Context(cli)
+    within = cli.get_command(root, group) if group else cli
+    assert isinstance(within, click.Group)
+    seen = 0
+    for name in within.list_commands(root):
+        command = within.get_command(root, name)
+        assert command is not None
+        context = click.Context(command)
+        for param in command.params:
+            if param.make_metavar(context).rstrip(".") in paths and not command.hidden:
+                kinds = {each.type for each in param.shell_complete(context, "/x")}
+                assert kinds & {"file", "dir"}, f"{name} {param.name}"
+                seen += 1
+    assert seen or group == "project"
+
+
 def test_what_processes_start_is_offered_to_nobody() -> None:
     hidden = {
         name
