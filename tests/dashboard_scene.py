@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
@@ -139,6 +140,7 @@ class Scene:
         self.readers: set[str] = set()
         self.settled: list[tuple[str, str, str]] = []
         self.refused = ""
+        self.indexers: dict[str, IndexerCounts] = {}
         self.mounts = MountTable()
         self.mount = Mount(
             ProjectId("c" * 32),
@@ -157,7 +159,7 @@ class Scene:
             cache=FixedCache(),
             pending_uploads=lambda: self.uploads,
             fetch_times=lambda: FetchTimes((), ()),
-            indexers=dict,
+            indexers=lambda: self.indexers,
             addresses=dict,
             alerts=self.alerts,
             now=lambda: 0.0,

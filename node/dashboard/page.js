@@ -35,9 +35,9 @@ function headline(facts) {
   at("money").textContent = money(office.money_by_office);
   at("money-again").textContent = money(office.money_by_cache);
   const { prices, storage } = facts.savings;
-  const dated = prices.as_of ? `, ${prices.as_of}, to be checked` : "";
+  const dated = prices.as_of ? ` of ${prices.as_of}, ${prices.source}` : "";
   at("price").textContent = `$${prices.per_gb}`;
-  at("prices").textContent = `Prices: ${prices.provider} (${prices.source}${dated}): $${prices.per_gb} for a GB out, `
+  at("prices").textContent = `Prices by the list of ${prices.provider}${dated}, and what was set above it: $${prices.per_gb} for a GB out, `
     + `$${prices.per_1000_gets} and $${prices.per_1000_puts} for a thousand reads and writes, $${prices.per_gb_month} for a GB a month; `
     + "set your own with lucidnode config set savings.price-per-gb and its like. "
     + `Requests for blocks this month: ${(office.block_gets + office.block_puts).toLocaleString("en-US")}; at least `
@@ -68,6 +68,13 @@ function sources(facts) {
   ]));
 }
 
+// What looks into files by itself is held to what is cheap: only where that befell somebody, in one line.
+function indexers({ indexers: held }) {
+  at("indexers").hidden = held.length === 0;
+  at("indexers").textContent = held.length ? `Held back, for they look into files by themselves: ${held.map((each) =>
+    `${each.program} (${size(each.fetched_bytes)} fetched for it, ${size(each.withheld_bytes)} not)`).join(", ")}.` : "";
+}
+
 // Whose page it is; the title tells it where tabs are many, and what is amiss.
 function whose(facts) {
   const name = facts.visitor || (facts.me ? `${facts.me.workstation} (${facts.me.member})` : "");
@@ -81,7 +88,7 @@ function connect() {
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [whose, headline, alarms, sources, chart, office, moving, leases, conflicts, mounts, feed]) draw(facts);
+    for (const draw of [whose, headline, alarms, sources, indexers, chart, office, moving, leases, conflicts, mounts, feed]) draw(facts);
     document.body.dataset.ready = "yes";
     document.body.dataset.stale = "no";
   };

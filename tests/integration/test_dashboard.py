@@ -14,6 +14,7 @@ import chromium
 import pytest
 from dashboard_scene import BEARER, GB, TOKEN, FixedUploads, Scene
 
+from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.clock import SystemClock
@@ -84,6 +85,13 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
                     )
                     element = f"document.getElementById('{name}').textContent"
                     await page.until(f"{element} === {shown!r}")
+        assert await page.value("document.getElementById('indexers').hidden")
+        scene.indexers["tumblerd"] = IndexerCounts(files=3, fetched=48 * 10**6, withheld=2 * GB)
+        await page.until("!document.getElementById('indexers').hidden")
+        assert await page.value("document.getElementById('indexers').textContent") == (
+            "Held back, for they look into files by themselves: "
+            "tumblerd (48.0 MB fetched for it, 2.00 GB not)."
+        )
         assert await page.value("document.querySelector('#mounts tbody b').textContent") == "demo"
         hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
         assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts
