@@ -262,7 +262,7 @@ def _show(told: _Told) -> None:
         click.echo(f"  differs here: {path}")
     if told.stopped:
         click.echo(f"the journal could not be read on behind entry {told.head}: {told.stopped}")
-    for folder in ("roster", "journal", "checkpoint", "block"):
+    for folder in ("roster", "journal", "checkpoint", "block", "project"):
         of_it = [each for each in told.found if each.folder == folder]
         for each in of_it[:_SHOWN]:
             click.echo(f"{each.amiss}: {folder} {each.name}: {each.why}")

@@ -42,7 +42,12 @@ def test_damage_in_the_bucket_is_named_with_its_files(tmp_path: Path) -> None:
             content[1000] ^= 1
             block.write_bytes(content)
         spoilt = [block.read_bytes() for block in blocks]
+        [journal] = bucket.glob("p/*/journal")
+        foreign = journal.with_name("notes")
+        foreign.touch()
         listed = station.unlocked("fsck", "demo").out
+        assert "foreign: project notes: nothing of ours has such a name" in listed
+        foreign.unlink()
         assert "nothing is missing or damaged" in listed, "its bytes were not asked for"
         altered = station.run(
             "fsck", "demo", "--blocks", "--json", "--passphrase-file", station.words
