@@ -46,18 +46,32 @@ class Copied:
     """What is larger than any object of ours, or cannot be read whole."""
 
 
-async def missing(old: Bucket, new: Bucket) -> AsyncIterator[Listed]:
+async def missing(old: Bucket, new: Bucket, *, follows: bool = False) -> AsyncIterator[Listed]:
     """Yield what *old* has of a studio and *new* has not, in the order of the keys.
 
     Raises WrongBucket where *new* has another object under a name of *old*, or an entry of a log that
-    *old* has not: then another life has gone on there. Raises as `Bucket.list`.
+    *old* has not: then another life has gone on there. For one who *follows*, that is as it should be
+    where it began with the last entry of *old*. Raises as `Bucket.list`.
     """
     theirs = _listed(new)
     there = await anext(theirs, None)
+    before: Listed | None = None
+
+    async def passed(extra: Listed, next_: Listed | None) -> Listed | None:
+        if _goes_on(extra, next_):
+            if not follows:
+                raise WrongBucket(
+                    f"the new bucket has {extra.key}, which the old one has not: "
+                    "somebody works there already"
+                )
+            if before is not None and _folder(before.key) == _folder(extra.key):
+                await _require_same(old, new, before.key)
+        return await anext(theirs, None)
+
     async for mine in _listed(old):
         while there is not None and there.key < mine.key:
-            _require_known(there, mine)
-            there = await anext(theirs, None)
+            there = await passed(there, mine)
+        before = mine
         if there is None or there.key != mine.key:
             yield mine
         elif there.size != mine.size:
@@ -65,22 +79,24 @@ async def missing(old: Bucket, new: Bucket) -> AsyncIterator[Listed]:
         else:
             there = await anext(theirs, None)
     while there is not None:
-        _require_known(there, None)
-        there = await anext(theirs, None)
+        there = await passed(there, None)
 
 
-def _require_known(extra: Listed, next_: Listed | None) -> None:
-    """Raise WrongBucket if *extra*, which the old bucket has not, goes on behind the end of a log there.
+def _goes_on(extra: Listed, next_: Listed | None) -> bool:
+    """Tell whether *extra*, which the old bucket has not, goes on behind the end of a log there.
 
     *next_* is what the old one has behind it. Blocks, checkpoints and the first entries of a journal may have been
     collected in the old one since the last copy.
     """
-    if kind_of(extra.key) in {"journal", "roster"} and (
+    return kind_of(extra.key) in {"journal", "roster"} and (
         next_ is None or _folder(next_.key) != _folder(extra.key)
-    ):
-        raise WrongBucket(
-            f"the new bucket has {extra.key}, which the old one has not: somebody works there already"
-        )
+    )
+
+
+async def _require_same(old: Bucket, new: Bucket, key: str) -> None:
+    """Raise WrongBucket unless both have the same entry *key*, and so all that it links to."""
+    if await old.get(key) != await new.get(key):
+        raise WrongBucket(f"the new bucket has another object under {key}")
 
 
 def _folder(key: str) -> str:
@@ -176,10 +192,13 @@ async def _created(new: Bucket, key: str, body: bytes, clock: Clock, jitter: Jit
     raise Unavailable(f"the new bucket does not take {key}: {cause}")
 
 
-async def lacking(old: Bucket, new: Bucket) -> tuple[int, int]:
-    """Return how many objects, and bytes, *new* lacks of what *old* has. Raises as `missing`."""
+async def lacking(old: Bucket, new: Bucket, *, follows: bool = False) -> tuple[int, int]:
+    """Return how many objects, and bytes, *new* lacks of what *old* has, *follows* as in `missing`.
+
+    Raises as `missing`.
+    """
     objects = size = 0
-    async for each in missing(old, new):
+    async for each in missing(old, new, follows=follows):
         objects += 1
         size += each.size
     return objects, size

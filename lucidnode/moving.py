@@ -62,11 +62,14 @@ class Move:
     async def require_whole(self) -> None:
         """Raise WrongBucket or Refused unless the new bucket is this studio's, and has all of the old one.
 
-        Without an old one the first entry of the log of members has to do.
+        Others may work there by now. Without an old one the first entry of the log of members has to do.
         """
         if not await _is_ours(self._new, load_config(self._home)):
             raise WrongBucket("there is no copy of the studio there: run `lucidnode bucket copy`")
-        if self._old is not None and (objects := (await self.lacking())[0]):
+        if self._old is None:
+            return
+        objects, _ = await lacking(self._old, self._new, follows=True)
+        if objects:
             raise Refused(
                 f"{objects:,} objects are not in the new bucket yet: run `lucidnode bucket copy` again"
             )

@@ -103,11 +103,16 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         for station, drive in ((ada, here), (bo, there)):
             station.ok("umount", drive)
         assert "object" in ada.unlocked("bucket", "move", *directory).err
+        ada.unlocked("mount", "demo", here)
+        (here / "sooner").write_text("before the other has moved")
+        ada.ok("wait", here)
         bo.unlocked("bucket", "use", *directory)
         bo.unlocked("mount", "demo", there)
         _empty_cache(bo)
         assert (there / "film").read_bytes() == film
         assert (there / "answer").read_text() == "from the new house"
+        assert (there / "sooner").read_text() == "before the other has moved"
+        ada.ok("umount", here)
         assert not (bo.home / "bucket.json").exists()  # a directory takes no credentials
         line.cut()
 

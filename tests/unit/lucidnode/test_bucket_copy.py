@@ -136,6 +136,22 @@ async def test_a_bucket_in_which_others_went_on_is_refused() -> None:
         await lacking(old, new)
 
 
+async def test_who_follows_later_finds_others_at_work_behind_the_last_entry_that_he_knows() -> None:
+    old, new = studio(10), Store()
+    await copied(old, new, told)
+    for key in (journal_key(PROJECT, Seq(21)), roster_key(Seq(21)), roster_key(Seq(22))):
+        new.objects[key] = b"by others"
+    assert await lacking(old, new, follows=True) == (0, 0)
+    for end in (journal_key(PROJECT, Seq(20)), roster_key(Seq(20))):
+        was, new.objects[end] = new.objects[end], old.objects[end][::-1]
+        with pytest.raises(WrongBucket, match=f"another object under {re.escape(end)}"):
+            await lacking(old, new, follows=True)
+        new.objects[end] = was
+    late = block_key(PROJECT, BlockId(bytes(32)))
+    old.objects[late] = b"late"
+    assert await lacking(old, new, follows=True) == (1, 4)
+
+
 async def test_what_was_collected_in_the_old_one_since_is_no_sign_of_others() -> None:
     old, new = studio(10), Store()
     await copied(old, new, told)
