@@ -44,13 +44,14 @@ class FilledCopy(Database):
         return copy
 
     def _begin(self) -> None:
-        self._connection.preupdate_hook(None)
-        for pragma, value in (
-            ("journal_mode", "off"),
-            ("synchronous", "off"),
-            ("ignore_check_constraints", True),
-        ):
-            self._connection.pragma(pragma, value)
+        with mapped_errors(self._connection):
+            self._connection.preupdate_hook(None)
+            for pragma, value in (
+                ("journal_mode", "off"),
+                ("synchronous", "off"),
+                ("ignore_check_constraints", True),
+            ):
+                self._connection.pragma(pragma, value)
         self.rows("BEGIN")
 
     def settle(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ from random import Random  # noqa: TID251 - seeded: a failure can be repeated
 from typing import Any
 
 import pytest
-from checkpoint_fixture import CheckpointDaemon, Office
+from checkpoint_fixture import EVERY, CheckpointDaemon, Office
 from committer_fixture import Daemon
+from disk_fixture import fill_disk, small_disk
 from past_fixture import KEY, Access, seen
 from user_fixture import do_something
 
-from lucidnode.fs.errors import NoSuchPast, OlderNeeded
+from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.errors import NoSpace, NoSuchPast, OlderNeeded
 from lucidnode.fs.history.deletions import deleted_in, deletion_at
 from lucidnode.fs.history.differences import differences
 from lucidnode.fs.history.file_history import Event, events_of
@@ -28,15 +31,16 @@ from lucidnode.fs.history.past_places import Place
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import DeviceId, Seq
 
 AHEAD = 20
 """Entries that are asked for before it is known that they are needed, and those at its ends."""
 
-STEP = 10
-ENTRIES = 87
-NEWEST = 80
+STEP = 5
+ENTRIES = 47
+NEWEST = 40
 """The newest checkpoint in all of these."""
 
 
@@ -53,18 +57,21 @@ class Life(Office):
         self.states: dict[Seq, dict[bytes, Any]] = {}
         self.paths: set[Names] = {()}
 
-    async def live(self, seed: int) -> None:
+    async def live(self, seed: int, entries: int = ENTRIES, junk: int = 0) -> None:
+        """Do something until there are *entries*, of which number *junk* is no entry of anybody's."""
         random = Random(seed)
         async with self.desk("a") as desk:
             self.states[Seq(0)] = seen(desk.node.replica.tree)
-            while (head := desk.node.replica.pending.head().seq) < ENTRIES:
+            while (head := desk.node.replica.pending.head().seq) < entries:
+                if head + 1 == junk:
+                    self.bucket.entries[junk] = self.bucket.entries[head]
                 do_something(desk.node, random)
                 await self.clock.until(lambda: not desk.node.replica.pending.has_work())
                 await self.clock.pass_by(random.choice([1, 1, 100]))
                 head = desk.node.replica.pending.head().seq
                 self.states[head] = found = seen(desk.node.replica.tree)
                 self.paths |= {tuple(path[1:].split(b"/")) for path in found}
-                if head % STEP == 0:
+                if head % EVERY == 0:
                     await self.all_checked(head)
             self.access = TrustingAccess(desk)
 
@@ -72,14 +79,16 @@ class Life(Office):
         return CheckpointDaemon(self.bucket, Daemon(self.bucket, b"a".ljust(32, b".")))
 
     @contextlib.asynccontextmanager
-    async def opened(self, daemon: CheckpointDaemon) -> AsyncIterator[PastAtHand]:
+    async def opened(
+        self, daemon: CheckpointDaemon, step: int = STEP
+    ) -> AsyncIterator[PastAtHand]:
         async with past_at_hand(
             self.path / "home",
             daemon,  # type: ignore[arg-type]  # it commits nothing
             self.access,
             self.clock,
             lambda: contextlib.nullcontext(lambda _seq: None),
-            step=STEP,
+            step=step,
         ) as at_hand:
             await at_hand.open()
             yield at_hand
@@ -140,12 +149,12 @@ async def test_every_state_is_what_it_was_for_a_few_requests(life: Life) -> None
                 assert seen(tree) == expected, seq
             asked = daemon.requests.count("entry") - before
             assert at_hand.past.since
-            assert asked <= STEP + AHEAD, seq
+            assert asked <= EVERY + AHEAD, seq
 
 
 async def test_what_is_told_is_what_the_whole_past_tells_of_the_same_time(life: Life) -> None:
     async with life.whole() as whole, life.opened(life.reader()) as at_hand:
-        for since in (NEWEST, 71, 40, 12, 3, 0):
+        for since in (NEWEST, 31, 12, 3, 0):
             await at_hand.reach(Seq(since))
             past = at_hand.past
             assert past.since == since
@@ -182,17 +191,17 @@ async def test_what_was_deleted_is_found_however_long_ago(life: Life) -> None:
 
 async def test_another_entry_than_others_went_on_from_is_not_taken(life: Life) -> None:
     async with life.opened(life.reader()) as at_hand:
-        life.bucket.entries[70] = life.bucket.entries[69]
+        life.bucket.entries[30] = life.bucket.entries[29]
         with pytest.raises(Unavailable):
-            await at_hand.reach(Seq(60))
-        assert at_hand.past.since == 70
+            await at_hand.reach(Seq(20))
+        assert at_hand.past.since == 30
 
 
 async def test_what_is_far_behind_begins_anew(life: Life) -> None:
-    later = {seq: life.bucket.manifests.pop(seq) for seq in sorted(life.bucket.manifests)[-5:]}
-    entries = {seq: life.bucket.entries.pop(seq) for seq in sorted(life.bucket.entries) if seq > 35}
+    later = {seq: life.bucket.manifests.pop(seq) for seq in sorted(life.bucket.manifests)[-2:]}
+    entries = {seq: life.bucket.entries.pop(seq) for seq in sorted(life.bucket.entries) if seq > 25}
     async with life.opened(life.reader()) as at_hand:
-        assert (at_hand.past.since, at_hand.past.head().seq) == (30, 35)
+        assert (at_hand.past.since, at_hand.past.head().seq) == (20, 25)
     life.bucket.manifests |= later
     life.bucket.entries |= entries
     async with life.opened(life.reader()) as at_hand:
@@ -209,17 +218,17 @@ async def test_a_look_into_a_snapshot_reads_nothing_of_now(life: Life) -> None:
         lambda: contextlib.nullcontext(lambda _seq: None),
         step=STEP,
     ) as at_hand:
-        await at_hand.open_for(Seq(33))
-        async with at_hand.copied(Seq(33)) as path:
+        await at_hand.open_for(Seq(13))
+        async with at_hand.copied(Seq(13)) as path:
             with contextlib.closing(Replica.open(path, life.access.keys().replica, "a")) as replica:
-                assert seen(replica.tree) == life.states[Seq(33)]
+                assert seen(replica.tree) == life.states[Seq(13)]
         assert not at_hand.is_open
-    assert daemon.requests.count("entry") <= STEP + AHEAD
+    assert daemon.requests.count("entry") <= EVERY + AHEAD
 
 
 async def test_earlier_pasts_leave_nothing(life: Life) -> None:
     async with life.opened(life.reader()) as at_hand:
-        async with at_hand.copied(Seq(33)) as replica:
+        async with at_hand.copied(Seq(13)) as replica:
             assert replica.exists()
             (directory,) = (life.path / "home" / "history").glob("earlier-*")
             assert replica.parent == directory
@@ -228,6 +237,63 @@ async def test_earlier_pasts_leave_nothing(life: Life) -> None:
 
 async def test_the_whole_past_does_where_it_is_nearly_read(life: Life) -> None:
     with contextlib.closing(Past.open(life.path / "home", life.access.keys().replica, "a")) as past:
-        await read_on(past, life.reader(), life.access, life.clock, lambda _seq: None, Seq(70))  # type: ignore[arg-type]
+        await read_on(past, life.reader(), life.access, life.clock, lambda _seq: None, Seq(35))  # type: ignore[arg-type]
     async with life.opened(life.reader()) as at_hand:
         assert at_hand.past.since == 0
+
+
+async def test_an_entry_that_counted_as_empty_ends_the_way_back_and_the_whole_past_tells(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("what lies in the place of journal entry 8 is none")
+    life = Life(tmp_path)
+    await life.live(2, 12, junk=8)
+    async with life.whole() as whole, life.opened(life.reader(), step=1) as at_hand:
+        assert at_hand.past.since == EVERY
+        await at_hand.reach(Seq(8))
+        assert at_hand.past.since == 8
+        await at_hand.reach(Seq(7))
+        assert at_hand.past.since == 0
+        assert at_hand.past.head() == whole.head()
+        for path in life.paths:
+            assert events(at_hand.past, path) == events(whole, path)
+        async with at_hand.state(Seq(5)) as tree:
+            assert seen(tree) == life.states[Seq(5)]
+
+
+async def test_one_that_was_killed_before_it_was_noted_where_it_begins_begins_anew(
+    life: Life,
+) -> None:
+    past = Past.open(life.path / "home", life.access.keys().replica, "a", "recent")
+    codec = life.codec(life.reader())
+    loader = Newcomer(past.replica, life.reader(), codec, Alerts(life.clock), life.clock)
+    assert await loader.load(halfway=False) == NEWEST
+    past.close()
+    async with life.opened(life.reader()) as at_hand:
+        assert at_hand.past.since == NEWEST
+        assert seen(at_hand.past.now) == life.states[max(life.states)]
+        await at_hand.reach(Seq(35))
+        with at_hand.past.at(Seq(35)) as tree:
+            assert seen(tree) == life.states[Seq(35)]
+
+
+async def test_a_full_disk_is_told_and_with_room_it_begins_as_ever(life: Life) -> None:
+    full = True
+    room = 0
+    with small_disk(life.path / "home", "4m") as disk:
+        while full:
+            filler = fill_disk(disk)
+            os.truncate(filler, filler.stat().st_size - room)
+            room += 64 * 1024
+            full = False
+            try:
+                async with life.opened(life.reader()) as at_hand:
+                    assert seen(at_hand.past.now) == life.states[max(life.states)]
+            except NoSpace:
+                full = True
+            filler.unlink()
+            async with life.opened(life.reader()) as at_hand:
+                assert at_hand.past.since == NEWEST
+                assert seen(at_hand.past.now) == life.states[max(life.states)]
+            Past.forget(disk / "history" / "recent")
+    assert room > 5 * 64 * 1024, "it was full at more than one place"
