@@ -54,11 +54,14 @@ class FirstState:
             # A thread that is at work is waited for, whatever ends this.
             with ThreadPoolExecutor(1, "first-state") as thread:
                 load = StateLoad(copy, thread)
-                copy.change("DELETE FROM inode")
-                yield load
-                await load.done(lambda: PendingJournal(copy).set_head(head))
-                await load.done(lambda: _check(copy))
-                await load.done(lambda: copy.take_the_place_of(self._ground.database))
+                try:
+                    copy.change("DELETE FROM inode")
+                    yield load
+                    await load.done(lambda: PendingJournal(copy).set_head(head))
+                    await load.done(lambda: _check(copy))
+                    await load.done(lambda: copy.take_the_place_of(self._ground.database))
+                finally:
+                    await load.ended()
         finally:
             copy.discard()
 
@@ -97,12 +100,19 @@ class StateLoad:
         self._begin(work)
         await self._ready()
 
+    async def ended(self) -> None:
+        """Return once nothing is under way any more; if that fails, something else has ended this."""
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
+            self._under_way.exception()
+
     def _begin(self, work: Callable[[], None]) -> None:
         self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _ready(self) -> None:
         if self._under_way is not None:
-            await self._under_way
+            # Whoever waits may be cancelled; the thread goes on.
+            await asyncio.shield(self._under_way)
 
     def _put(self, rows: Iterable[StateRows]) -> None:
         for table, there, gone in rows:

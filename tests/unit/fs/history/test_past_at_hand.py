@@ -79,9 +79,7 @@ class Life(Office):
         return CheckpointDaemon(self.bucket, Daemon(self.bucket, b"a".ljust(32, b".")))
 
     @contextlib.asynccontextmanager
-    async def opened(
-        self, daemon: CheckpointDaemon, step: int = STEP
-    ) -> AsyncIterator[PastAtHand]:
+    async def opened(self, daemon: CheckpointDaemon, step: int = STEP) -> AsyncIterator[PastAtHand]:
         async with past_at_hand(
             self.path / "home",
             daemon,  # type: ignore[arg-type]  # it commits nothing

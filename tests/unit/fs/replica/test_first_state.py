@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import gc
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.pin_table import PinRow
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import Seq
 
 HEAD = Head(Seq(7), bytes(range(32)), 3)
@@ -152,6 +155,56 @@ async def test_what_ends_it_early_leaves_it_as_it_was(tmp_path: Path) -> None:
     replica = opened(tmp_path)
     assert not replica.first_state.is_wanted()
     replica.close()
+
+
+async def test_a_cancelled_load_waits_for_its_thread_and_holds_up_nobody(tmp_path: Path) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    waited: list[bool] = []
+
+    def slow() -> Iterator[StateRows]:
+        begun.set()
+        waited.append(goes_on.wait(5))
+        yield from ()
+
+    async def put_slowly(loading: StateLoad) -> None:
+        await loading.put(slow())
+
+    loading = asyncio.ensure_future(load(tmp_path, {}, put_slowly))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    loading.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not loading.done(), "the copy is still written to"
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    assert waited == [True]
+    assert stands_on_nothing(tmp_path)
+
+
+async def test_of_two_failures_at_once_the_one_that_ends_it_is_told(tmp_path: Path) -> None:
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+    begun = threading.Event()
+
+    def broken() -> Iterator[StateRows]:
+        begun.set()
+        raise ChangesetUnfit("no row")
+        yield
+
+    async def both(loading: StateLoad) -> None:
+        await loading.put(broken())
+        begun.wait()
+        raise Unavailable("no block")
+
+    with pytest.raises(Unavailable):
+        await load(tmp_path, {}, both)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert unheard == []
+    assert stands_on_nothing(tmp_path)
 
 
 async def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
