@@ -190,8 +190,8 @@ async def test_of_two_failures_at_once_the_one_that_ends_it_is_told(tmp_path: Pa
 
     def broken() -> Iterator[StateRows]:
         begun.set()
+        yield from ()
         raise ChangesetUnfit("no row")
-        yield
 
     async def both(loading: StateLoad) -> None:
         await loading.put(broken())
