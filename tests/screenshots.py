@@ -13,6 +13,7 @@ from pathlib import Path
 import chromium
 from dashboard_scene import GB, NEAR, FixedUploads, Scene
 
+from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.client import mount_messages
 
 LARGEST_BYTES = 120_000
@@ -37,6 +38,7 @@ def studio() -> Scene:
     scene.read(
         conflicts=1, read_memory=9 * GB, read_cache=65 * GB, read_peer=42 * GB, read_bucket=4 * GB
     )
+    scene.indexers = {"tumblerd": IndexerCounts(files=31, fetched=180 * 10**6, withheld=6 * GB)}
     happened: list[tuple[mount_messages.EventKind, str, str, str]] = [
         ("create", "reel 4/shot 0310.mov", "Ada", "edit-1"),
         ("write", "cuts/main.prproj", "Bo", "edit-2"),
