@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +100,27 @@ def test_names_of_files_are_shown_as_they_are_and_steer_nothing(
         *shown,
         *(f"file  {name}" for name in shown),
     ]
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_is_shown_no_colour_where_no_color_says_so(no_color: str) -> None:
+    """In a process of its own on a real terminal: with colours but for NO_COLOR, a table and a bar of progress."""
+    code = (
+        "from lucidnode.cli.output import show_table;"
+        "from lucidnode.cli.progress import transferred;"
+        "bar = transferred('warming', 100); bar.__enter__()(50); bar.__exit__(None, None, None);"
+        "show_table(['name'], [['demo']])"
+    )
+    ours, terminal = os.openpty()
+    with open(ours, "rb", buffering=0):
+        environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color}
+        environment.pop("FORCE_COLOR", None)
+        command = [sys.executable, "-P", "-c", code]
+        subprocess.run(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, check=True
+        )
+        text = os.read(ours, 65536)
+    os.close(terminal)
+    assert b"demo" in text
+    coloured = re.search(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|9[0-7])[0-9;]*m", text)
+    assert (coloured is None) is bool(no_color), text
