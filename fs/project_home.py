@@ -41,7 +41,9 @@ def open_replica(home: Path, access: ProjectAccess) -> Replica:
             directory / REPLICA_FILE, access.keys().replica, access.workstation, access.device
         )
     except ReplicaBusy as error:
-        raise AlreadyMounted("this project is mounted already; unmount it there first") from error
+        raise AlreadyMounted(
+            "this project is mounted already: `lucidnode status` shows where, unmount it there first"
+        ) from error
 
 
 def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> list[str]:

@@ -128,6 +128,8 @@ def opened(name: str, home: Path, passphrase_file: Path | None) -> Whereabout:
     if done.returncode:
         lines = (done.stderr or "").strip().splitlines()
         said = lines[-1].removeprefix("lucidnode: ") if lines else f"{name} cannot be opened"
+        # Told to a program: what its command line takes, `connect` has as an argument.
+        said = said.partition(" (see `")[0].replace("--passphrase-file", "passphrase_file=")
         raise KINDS_OF_CODES.get(done.returncode, MountError)(said)
     if (there := found(name, home)) is None:
         raise MountError(f"{name} was closed as soon as it was open: try again")

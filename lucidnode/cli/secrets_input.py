@@ -33,9 +33,10 @@ def passphrase(file: Path | None, *, new: bool = False) -> str:
 
 def _asked(new: bool) -> str:
     if not sys.stdin.isatty():
+        held = "" if new else ", or `lucidnode unlock` before, where there is one"
         raise click.UsageError(
             "no terminal to ask for the passphrase: write it to a file that only you can read "
-            "and name it with --passphrase-file"
+            f"and name it with --passphrase-file{held}"
         )
     text: str = click.prompt(
         "New passphrase for this workstation" if new else "Passphrase",

@@ -310,3 +310,6 @@ def test_who_cannot_be_asked_for_the_passphrase_is_told(station: Workstation) ->
     )
     assert MembershipError.__name__ in asked.stderr
     assert "no terminal to ask for the passphrase" in asked.stderr
+    assert asked.stderr.rstrip().endswith(
+        "and name it with passphrase_file=, or `lucidnode unlock` before, where there is one"
+    )
