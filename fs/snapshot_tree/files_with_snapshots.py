@@ -95,7 +95,7 @@ class FilesWithSnapshots:
         state, file = self._past.file(parent)
         if name == b".." and file.ino == ROOT:
             return self._names.directory()
-        return self._past.shown(file.seq, state.files.lookup(file.ino, name))
+        return self._past.shown(file, state.files.lookup(file.ino, name))
 
     def attributes(self, ino: InodeNo) -> Attributes:
         """As `FileSystem.attributes`."""
@@ -104,9 +104,9 @@ class FilesWithSnapshots:
         if ino == SNAPSHOTS:
             return self._names.directory()
         if (place := self._past.place(ino)).ino == ROOT:
-            return self._names.root(place.seq)
+            return self._names.root(place.seq, place.snapshot)
         state, file = self._past.file(ino)
-        return self._past.shown(file.seq, state.files.attributes(file.ino))
+        return self._past.shown(file, state.files.attributes(file.ino))
 
     def occupied(self, attributes: Attributes) -> int:
         """As `FileSystem.occupied`."""
@@ -149,7 +149,7 @@ class FilesWithSnapshots:
             return self._tree.shown_path(ino)
         parts = [NAME.decode()]
         if ino != SNAPSHOTS and self._past.has(ino):
-            parts.append(self._names.name_of(self._past.place(ino).seq).decode(errors="replace"))
+            parts.append(self._past.place(ino).snapshot.decode(errors="replace"))
         return "/".join(parts)
 
     def names_at_once(self, parent: InodeNo, name: bytes) -> bool:

@@ -118,7 +118,7 @@ class PastDirectories:
     def _shown(self, opened: PastHandle, entry: Entry) -> Attributes:
         if entry.name == b".." and opened.file.ino == ROOT:
             return self._names.directory()
-        return self._past.shown(opened.file.seq, entry.attributes)
+        return self._past.shown(opened.file, entry.attributes)
 
     def _snapshots(self, handle: int, cookie: int) -> list[Entry]:
         if cookie == START:

@@ -13,7 +13,6 @@ from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo
 from lucidnode.fs.snapshot_tree.open_states import OpenState, OpenStates
 from lucidnode.fs.snapshot_tree.snapshot_names import SnapshotNames
 from lucidnode.fs.snapshot_tree.snapshot_numbers import PastFile, SnapshotNumbers
-from lucidnode.node.client.ids import Seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,12 @@ class PastFiles:
             raise FileMissing("a file of a snapshot that is not open")
         return state, file
 
-    def shown(self, seq: Seq, attributes: Attributes) -> Attributes:
-        """Return *attributes* of state *seq* under the number that the kernel knows."""
+    def shown(self, beside: PastFile, attributes: Attributes) -> Attributes:
+        """Return *attributes*, of the snapshot of *beside*, under the number that the kernel knows."""
+        seq, _, snapshot = beside
         if attributes.ino == ROOT:
-            return self._names.root(seq)
-        number = self._numbers.number(PastFile(seq, attributes.ino))
+            return self._names.root(seq, snapshot)
+        number = self._numbers.number(PastFile(seq, attributes.ino, snapshot))
         return msgspec.structs.replace(attributes, ino=number)
 
     def root_of_now(self) -> Attributes:

@@ -44,28 +44,24 @@ class SnapshotNames:
         """Return the attributes of the directory: its time is that of the last snapshot."""
         return self._as(SNAPSHOTS, [each.wall_ns for each in self._shown()])
 
-    def root(self, seq: Seq) -> Attributes:
-        """Return those of the directory of state *seq*, which needs not be open for that.
+    def root(self, seq: Seq, name: bytes) -> Attributes:
+        """Return those of the directory of snapshot *name*, of state *seq*, which needs not be open for that.
 
         Its time is when it was named, so that `ls -lt` has them in order.
         """
-        times = [each.wall_ns for each in self._shown() if each.seq == seq]
-        return self._as(self._numbers.number(PastFile(seq, ROOT)), times)
+        times = [each.wall_ns for each in self._shown() if (each.seq, each.name) == (seq, name)]
+        return self._as(self._numbers.number(PastFile(seq, ROOT, name)), times)
 
     def lookup(self, name: bytes) -> Attributes:
         """Return those of the directory of snapshot *name*. Raises FileMissing."""
         for each in self._shown():
             if each.name == name:
-                return self.root(each.seq)
+                return self.root(each.seq, name)
         raise FileMissing(name.decode(errors="replace"))
 
     def listed(self) -> list[tuple[bytes, Attributes]]:
         """Return every snapshot by name."""
-        return sorted((each.name, self.root(each.seq)) for each in self._shown())
-
-    def name_of(self, seq: Seq) -> bytes:
-        """Return a name of state *seq*, for people; empty if it has none any more."""
-        return next((each.name for each in self._shown() if each.seq == seq), b"")
+        return sorted((each.name, self.root(each.seq, each.name)) for each in self._shown())
 
     def _as(self, ino: InodeNo, times_ns: list[int]) -> Attributes:
         root = self._tree.attributes(ROOT)

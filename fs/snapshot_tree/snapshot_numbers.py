@@ -19,14 +19,18 @@ _MAX_SHOWN = 8192
 
 
 class PastFile(NamedTuple):
-    """The file *ino* as entry *seq* left it."""
+    """The file *ino* as entry *seq* left it, below the name *snapshot*.
+
+    Two names of one entry are two trees: to the kernel a directory is in one place only.
+    """
 
     seq: Seq
     ino: InodeNo
+    snapshot: bytes
 
 
 class SnapshotNumbers:
-    """Gives each file of each state a number: the same one after a restart, as backups compare them.
+    """Gives each file of each snapshot a number: the same one after a restart, as backups compare them.
 
     What it stands for is remembered as long as the kernel may ask by it.
     """
@@ -38,7 +42,7 @@ class SnapshotNumbers:
 
     def number(self, file: PastFile) -> InodeNo:
         """Return the number of *file*, between SNAPSHOTS and 2**63."""
-        packed = file.seq.to_bytes(8) + file.ino.to_bytes(8)
+        packed = file.seq.to_bytes(8) + file.ino.to_bytes(8) + file.snapshot
         at = int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest())
         # Two files with one number, by chance, would be one to the kernel: the later gets the next.
         while self.file(number := InodeNo(SNAPSHOTS + 1 + at % MAX_INO)) not in {None, file}:

@@ -52,6 +52,22 @@ async def test_below_a_snapshot_files_are_as_they_were_under_numbers_of_their_ow
         assert seen.files.occupied(file) == 9
 
 
+async def test_two_names_of_one_version_are_two_trees(tmp_path: Path) -> None:
+    async with tree(tmp_path) as tried:
+        tried.shown.append(THEN._replace(name=b"locked again", wall_ns=THEN.wall_ns + 1))
+        numbers: list[set[InodeNo]] = []
+        for each in tried.shown:
+            root = await tried.walk(NAME, each.name)
+            assert root.mtime_ns == each.wall_ns
+            found = await tried.walk(NAME, each.name, b"cut")
+            assert found == tried.files.attributes(found.ino)
+            listed = await tried.names(root.ino)
+            assert (listed[b"."], listed[b"cut"]) == (root.ino, found.ino)
+            assert tried.files.shown_path(found.ino) == f".snapshots/{each.name.decode()}"
+            numbers.append({root.ino, found.ino})
+        assert not numbers[0] & numbers[1]
+
+
 async def test_every_directory_says_where_it_is_and_what_is_above_it(tmp_path: Path) -> None:
     async with tree(tmp_path) as seen:
         directory = await seen.walk(NAME, THEN.name)
