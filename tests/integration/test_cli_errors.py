@@ -615,7 +615,6 @@ def test_words_that_mean_nothing(fresh: Workstation) -> None:
     ("typed", "said"),
     [
         (["mout", "demo"], "Did you mean 'mount'?"),
-        (["unmount", "/drive"], "Did you mean 'umount'?"),
         (["stop"], "Did you mean 'exit'?"),
         (["cache", "shwo"], "Did you mean 'show'?"),
         (["status", "--jsn"], "--json"),
