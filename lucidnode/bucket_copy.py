@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
-from lucidnode.node.bucket.keys import FOLDERS, kind_of, roster_key
+from lucidnode.node.bucket.keys import FOLDERS, INVITATIONS, kind_of, roster_key
 from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
@@ -195,10 +195,13 @@ async def _created(new: Bucket, key: str, body: bytes, clock: Clock, jitter: Jit
 async def lacking(old: Bucket, new: Bucket, *, follows: bool = False) -> tuple[int, int]:
     """Return how many objects, and bytes, *new* lacks of what *old* has, *follows* as in `missing`.
 
-    Raises as `missing`.
+    What asks to join may be answered or withdrawn in *new* by those whom one *follows*; it does not
+    count then. Raises as `missing`.
     """
     objects = size = 0
     async for each in missing(old, new, follows=follows):
+        if follows and each.key.startswith(f"{INVITATIONS}/"):
+            continue
         objects += 1
         size += each.size
     return objects, size

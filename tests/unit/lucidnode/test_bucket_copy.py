@@ -148,7 +148,7 @@ async def test_who_follows_later_finds_others_at_work_behind_the_last_entry_that
             await lacking(old, new, follows=True)
         new.objects[end] = was
     late = block_key(PROJECT, BlockId(bytes(32)))
-    old.objects[late] = b"late"
+    old.objects |= {late: b"late", "invitations/withdrawn/since": b"x"}
     assert await lacking(old, new, follows=True) == (1, 4)
 
 
