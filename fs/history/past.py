@@ -138,6 +138,11 @@ class Past:
         """The entry of the first state there is: 0 if the past is whole."""
         return self.log.begin().seq
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it begins with a state that an entry behind it did not fit: that may be a false one."""
+        return self.since > 0 and self.log.has_unfit()
+
     def take_before(self, slot: Slot, body: EntryBody, previous: bytes) -> None:
         """Begin one entry earlier: behind what *previous* links to, and before *slot*.
 

@@ -23,7 +23,7 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.repair.access import RepairAccess
 from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY
-from lucidnode.fs.errors import NoWayBack, OlderNeeded, ReplicaBusy
+from lucidnode.fs.errors import NoWayBack, OlderNeeded, ReplicaBusy, ReplicaCorrupt
 from lucidnode.fs.history import points
 from lucidnode.fs.history.entry_times import EntryTimes
 from lucidnode.fs.history.past import Past
@@ -121,6 +121,8 @@ class PastAtHand:
             return
         self._take(past)
         await self._read_on(past)
+        if past.is_doubtful:
+            await self.open_whole()
 
     async def open_for(self, seq: Seq) -> None:
         """Do as `open`, unless the state that entry *seq* left lies before all that it would read."""
@@ -225,7 +227,11 @@ class PastAtHand:
             except OlderNeeded:
                 if not self.past.since:
                     raise
-            await self.reach(Seq(max(0, self.past.since - self._step)))
+                await self.reach(Seq(max(0, self.past.since - self._step)))
+            except ReplicaCorrupt:
+                if not self.past.since:
+                    raise
+                await self.open_whole()
 
     @contextlib.asynccontextmanager
     async def state(self, seq: Seq) -> AsyncIterator[TreeReader]:
@@ -241,7 +247,11 @@ class PastAtHand:
             except OlderNeeded:
                 if not past.since:
                     raise
-            await self.reach(Seq(max(0, min(seq, self.past.since - self._step))))
+                await self.reach(Seq(max(0, min(seq, self.past.since - self._step))))
+            except ReplicaCorrupt:  # what it begins with is not what the entries there led to
+                if not past.since:
+                    raise
+                await self.open_whole()
             past = self.past
 
     @contextlib.asynccontextmanager
@@ -253,7 +263,11 @@ class PastAtHand:
         async with self._reaching(seq) as past:
             try:
                 path = past.copy_at(seq)
-            except OlderNeeded:
+            except (OlderNeeded, ReplicaCorrupt):
+                if not past.since:
+                    raise
+                if self._past is None:
+                    await self.open_whole()
                 path = await self.answered(lambda past: past.copy_at(seq))
             yield path
 
@@ -279,6 +293,9 @@ class PastAtHand:
                 begun = await past_opened(self._directory, self._access, self._clock, place)
             stack.callback(begun.close)
             await self._read_on(begun, seq)
+            if begun.is_doubtful:
+                await self.open_whole()
+                begun = self.past
             yield begun
 
     async def _earlier(self, stack: contextlib.ExitStack) -> str:

@@ -199,6 +199,13 @@ class PastLog:
         link: bytes = row[0]
         return link
 
+    def has_unfit(self) -> bool:
+        """Tell whether an entry that somebody vouches for did nothing, since it did not fit."""
+        found = self._database.row(
+            "SELECT 1 FROM past_entry WHERE changeset = x'' AND device != ? LIMIT 1", (NOBODY,)
+        )
+        return found is not None
+
     def times(self) -> list[int]:
         """Return what the clocks said at each entry noted, in their order."""
         rows = self._database.rows("SELECT wall_ns FROM past_entry ORDER BY seq")

@@ -14,13 +14,21 @@ from typing import Any
 
 import pytest
 from checkpoint_fixture import EVERY, CheckpointDaemon, Office
-from committer_fixture import Daemon
+from committer_fixture import KEYS, Daemon
 from disk_fixture import fill_disk, small_disk
 from past_fixture import KEY, Access, seen
 from user_fixture import do_something
 
 from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.pieces import digest_of, pieces, plaintext_of
 from lucidnode.fs.errors import NoSpace, NoSuchPast, OlderNeeded
+from lucidnode.fs.format.block import seal
+from lucidnode.fs.format.checkpoint import (
+    CheckpointContents,
+    CheckpointPart,
+    CheckpointPiece,
+    seal_checkpoint,
+)
 from lucidnode.fs.history.deletions import deleted_in, deletion_at
 from lucidnode.fs.history.differences import differences
 from lucidnode.fs.history.file_history import Event, events_of
@@ -34,6 +42,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.journal import entry_hash
 
 AHEAD = 20
 """Entries that are asked for before it is known that they are needed, and those at its ends."""
@@ -42,6 +51,8 @@ STEP = 5
 ENTRIES = 47
 NEWEST = 40
 """The newest checkpoint in all of these."""
+
+ROOT_ROW = (1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, b"", 0)
 
 
 class TrustingAccess(Access):
@@ -114,6 +125,7 @@ def life(lived: Life, tmp_path: Path) -> Life:
     life.bucket = copy.copy(lived.bucket)
     life.bucket.entries = dict(lived.bucket.entries)
     life.bucket.manifests = dict(lived.bucket.manifests)
+    life.bucket.blocks = dict(lived.bucket.blocks)
     return life
 
 
@@ -295,3 +307,55 @@ async def test_a_full_disk_is_told_and_with_room_it_begins_as_ever(life: Life) -
                 assert seen(at_hand.past.now) == life.states[max(life.states)]
             Past.forget(disk / "history" / "recent")
     assert room > 5 * 64 * 1024, "it was full at more than one place"
+
+
+def lie(life: Life, seq: int) -> None:
+    """Have a member make the checkpoint at *seq* anew, with a tree in which there is nothing."""
+    made: list[CheckpointPiece] = []
+    for content in pieces([((0, 1), ROOT_ROW)], is_base=True):
+        name, ciphertext = seal(KEYS, plaintext_of(content))
+        life.bucket.blocks[name.id] = ciphertext
+        digest = digest_of(content)
+        made.append(CheckpointPiece(name.id, name.epoch, name.nonce, name.size, digest))
+    daemon = life.reader()
+    unsigned = seal_checkpoint(
+        KEYS,
+        Seq(seq),
+        entry_hash(life.bucket.entries[seq]),
+        daemon.daemon.device,
+        CheckpointContents((CheckpointPart(0, Seq(seq), tuple(made)),)),
+        bytes(32),
+    )
+    life.bucket.manifests[seq] = daemon.signed(unsigned)
+
+
+async def test_a_false_checkpoint_that_what_follows_does_not_fit_is_no_base(
+    life: Life, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("stands on another history")
+    lie(life, NEWEST)
+    async with life.whole() as whole, life.opened(life.reader()) as at_hand:
+        assert at_hand.past.since == 0
+        assert seen(at_hand.past.now) == life.states[max(life.states)]
+        for path in life.paths:
+            assert events(at_hand.past, path) == events(whole, path)
+
+
+async def test_a_false_checkpoint_that_what_led_to_it_does_not_fit_is_no_base(life: Life) -> None:
+    lie(life, NEWEST)
+    for seq in [seq for seq in life.bucket.entries if seq > NEWEST]:
+        del life.bucket.entries[seq]
+    async with life.opened(life.reader()) as at_hand:
+        assert at_hand.past.since == NEWEST
+        async with at_hand.state(Seq(NEWEST - 2)) as tree:
+            assert seen(tree) == life.states[Seq(NEWEST - 2)]
+        assert at_hand.past.since == 0
+
+
+async def test_a_false_checkpoint_is_no_base_of_an_earlier_state(
+    life: Life, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("stands on another history")
+    lie(life, 10)
+    async with life.opened(life.reader()) as at_hand, at_hand.state(Seq(14)) as tree:
+        assert seen(tree) == life.states[Seq(14)]
