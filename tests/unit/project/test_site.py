@@ -41,15 +41,17 @@ def test_every_page_is_built_and_fetches_nothing_from_elsewhere(site: Path) -> N
 
 
 def test_whoever_walks_through_the_site_comes_to_every_page_but_single_decisions() -> None:
-    def pages(entries: list[object]) -> list[str]:
-        found = []
-        for entry in entries:
-            if isinstance(entry, str):
-                found.append(entry)
-            else:
-                assert isinstance(entry, dict)
-                found += pages(next(iter(entry.values())))
-        return found
+    def pages(entry: object) -> list[str]:
+        """Return those below a title, of a title that is a page's, or of a list of both."""
+        match entry:
+            case str():
+                return [entry]
+            case dict():
+                return pages(next(iter(entry.values())))
+            case list():
+                return [page for each in entry for page in pages(each)]
+            case _:
+                raise AssertionError(entry)
 
     settings = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text("utf-8"))
     there = {
