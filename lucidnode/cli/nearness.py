@@ -145,14 +145,15 @@ def evict_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None
       lucidnode evict ~/demo/rushes/day-01
     """
     load_config(home)
-    evicted, waiting = asyncio.run(_evicted(home, paths))
+    evicted, waiting, kept = asyncio.run(_evicted(home, paths))
     if wants_json:
         show_json(
             {"blocks": evicted.blocks, "bytes": evicted.bytes, "not_in_the_cloud_yet": waiting}
         )
         return
     stays = f"; {size(waiting)} are not in the cloud yet, and stay" if waiting else ""
-    click.echo(f"freed {in_blocks(evicted.bytes, evicted.blocks)}{stays}", err=True)
+    pinned = f"; pinned, and staying: {counted(kept, 'block')}" if kept else ""
+    click.echo(f"freed {in_blocks(evicted.bytes, evicted.blocks)}{pinned}{stays}", err=True)
 
 
 async def _looked(home: Path, paths: tuple[Path, ...]) -> list[PathBlocks]:
@@ -214,7 +215,8 @@ async def _warmed(home: Path, looks: _Looks) -> tuple[list[PathBlocks], WarmedBl
         return await looks(client, status), warmed
 
 
-async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int]:
+async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int, int]:
+    """Return what left, the bytes that are not in the cloud yet, and how many cached blocks are pinned."""
     status = await facts(home, "status")
     blocks = freed = 0
     async with DaemonClient(home / SOCKET_FILE) as client:
@@ -223,7 +225,8 @@ async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int]:
         for each in found:
             evicted = await evict(client, each)
             blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
-    return Evicted(blocks, freed), sum(each.loose + each.bytes_at("waiting") for each in found)
+    waiting = sum(each.loose + each.bytes_at("waiting") for each in found)
+    return Evicted(blocks, freed), waiting, sum(len(each.at("cache")) for each in found) - blocks
 
 
 def here(found: PathBlocks) -> int:

@@ -20,7 +20,8 @@ _VARIABLE = "_LUCIDNODE_COMPLETE"
 def completion_command(context: click.Context, shell: str) -> None:
     """Print a script that has SHELL complete commands, options, settings and paths.
 
-    Load it at the start of each shell; where, the examples say.
+    Shells load it by themselves from where the examples put it, if that directory is there; zsh, if
+    ~/.zfunc is in its fpath before compinit.
 
     \b
     Examples:

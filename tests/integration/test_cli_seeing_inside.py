@@ -374,6 +374,8 @@ def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
     one.ok("wait", kept)
     until_here(4_000_000)
     assert json.loads(one.ok("evict", kept, "--json").out)["blocks"] == 0
+    told = one.ok("evict", kept).err.strip()
+    assert re.fullmatch(r"freed nothing; pinned, and staying: [1-9] blocks?", told)
     assert "4.0 MB are pinned, and stay" in one.ok("cache", "clear").err
     (drive / "kept" / "today").rename(drive / "kept" / "yesterday")
     moved = drive / "kept" / "yesterday"
