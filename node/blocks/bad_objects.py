@@ -82,9 +82,12 @@ class BadObjects:
             seen = await self._seen(*key)
         except NodeError:
             return False
-        if not isinstance(seen, bytes):
-            self._tell(key, _amiss(seen))
-        return isinstance(seen, bytes)
+        if isinstance(seen, bytes):
+            return True
+        if not self._bad.knows(key):
+            self._bad.note(key, _amiss(seen))  # what is told of it ends once it is well
+        self._tell(key, _amiss(seen))
+        return False
 
     async def _seen(self, project: ProjectId, block: BlockId) -> bytes | Corrupt | NotThere:
         """Return what one reading shows."""

@@ -99,6 +99,25 @@ async def test_an_object_that_was_put_back_is_no_alert_though_nobody_reads_it(
     assert bucket.reads == before, "nothing is read while nothing is known to be bad"
 
 
+async def test_an_alert_of_a_look_is_over_once_the_object_was_put_back(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("is damaged")
+    blocks = dict(make_block(1000 + number) for number in range(2))
+    bucket = Folder(blocks)
+    alerts = Alerts(ManualClock())
+    objects = BadObjects(bucket.read, alerts, ManualClock())
+    for block in blocks:
+        bucket.spoil(block, "damaged")
+        assert not await objects.is_well(PROJECT, block)
+    assert len(alerts.current()) == 2
+    bucket.content = dict(blocks)
+    assert await objects.is_well(PROJECT, next(iter(blocks)))
+    assert len(alerts.current()) == 1
+    await objects.look()
+    assert alerts.current() == []
+
+
 async def test_an_object_that_is_bad_is_read_at_once_by_who_asks_for_it_now_and_then(
     expected_warnings: list[str],
 ) -> None:
