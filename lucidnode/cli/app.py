@@ -185,7 +185,8 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "--home",
     envvar="LUCIDNODE_HOME",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where this workstation keeps its keys, settings and cache. [env: LUCIDNODE_HOME]",
+    help="Where this workstation keeps its keys, settings and cache. "
+    "[env: LUCIDNODE_HOME; default: ~/.local/share/lucidnode]",
 )
 @click.option(
     "--version",

@@ -159,7 +159,7 @@ def config_explain(home: Path, chosen: Setting, wants_json: bool) -> None:
 
 @config_command.command("set")
 @_name
-@click.argument("value", nargs=-1, required=True)
+@click.argument("value", nargs=-1, metavar="VALUE...")
 @_for_studio
 @passphrase_file
 @click.pass_obj
@@ -181,6 +181,8 @@ def config_set(
       lucidnode config set uploads.rate 40Mbit/s 08:00-19:00
       lucidnode config set quiet.on-battery on --global
     """
+    if not value:
+        raise click.UsageError(f"say what {chosen.name} is to be: {chosen.takes}")
     try:
         wanted = chosen.read(" ".join(value))
     except BadSetting as error:

@@ -171,6 +171,8 @@ def known_project(view: RosterView, wanted: str) -> OpenProject:
 
 async def not_there(opened: OpenPast, path: past_places.Path, seq: Seq) -> NoSuchPast:
     """Return what is raised where the project had no *path* in version *seq*."""
+    if seq == opened.past.head().seq:
+        return NoSuchPast(f"there is no {past_places.shown(path)} in this project now")
     made_ns = await opened.at_hand.wall_ns(seq) if seq else 0
     made = f", of {when(made_ns)}" if made_ns else "" if seq else ", the empty project"
     return NoSuchPast(

@@ -179,7 +179,9 @@ def delete(home: Path, project: str, name: str, yes: bool, passphrase_file: Path
                 if name in {each.name, shown(each.name)}
             ]
             if not keys:
-                raise NoSuchPoint(f"{project} has no snapshot '{name}'")
+                raise NoSuchPoint(
+                    f"{project} has no snapshot '{name}': `lucidnode snapshot list` shows those there are"
+                )
             confirm(f"Delete snapshot '{name}' of {project}, for everybody?", yes=yes)
             now = SystemClock().wall_ns()
             await commit_rows(opened, [RemoveXattr(ROOT, key, now) for key in keys[:1]])

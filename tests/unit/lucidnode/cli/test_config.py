@@ -80,7 +80,7 @@ def test_each_setting_is_explained(home: Path) -> None:
     [
         (("set", "cache.limit", "1MiB"), "at least 64 MiB"),
         (("set", "cache.limt", "1GiB"), "did you mean cache.limit?"),
-        (("set", "cache.limit"), "Missing argument"),
+        (("set", "cache.limit"), "is to be: "),
         (("explain", "studio"), "there is no setting studio"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from lucidnode.cli.app import SECTIONS, cli
 from lucidnode.cli.exit_codes import Exit, exit_code
 from lucidnode.fs import errors as fs_errors
 from lucidnode.node.client import errors as node_errors
+from lucidnode.where_projects_are import default_home
 
 README = REPOSITORY / "README.md"
 
@@ -51,6 +53,14 @@ def test_the_readme_lists_the_exit_codes_with_their_sentences() -> None:
 def test_help_lists_the_exit_codes() -> None:
     text = cli.get_help(click.Context(cli, info_name="lucidnode"))
     assert all(f"{code.value:>3}  {code.meaning}" in text for code in Exit)
+
+
+def test_help_says_where_the_home_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("LUCIDNODE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = " ".join(cli.get_help(click.Context(cli, info_name="lucidnode")).split())
+    assert f"default: ~/{default_home().relative_to(tmp_path)}]" in text
 
 
 def test_facts_can_be_had_as_json() -> None:

@@ -28,6 +28,7 @@ def said_to(home: Path, *typed: str) -> str:
         ("project demo create", "what to do comes first, as in `lucidnode project create demo`"),
         ("config cache.limit 5GB", "Did you mean 'lucidnode config set cache.limit 5GB'?"),
         ("config set cache.limit=5GB", "did you mean cache.limit?"),
+        ("config set cache.limit", "say what cache.limit is to be: a size, such as"),
         ("config set cache.limit 5 GBit", "'5 GBit' is no size"),
         ("why .", ". is a directory: `lucidnode cached .` says how much of it is here"),
         ("snapshot demo", "Did you mean 'lucidnode snapshot create demo'?"),
