@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 GIGABYTE: Final = 10**9
-"""Bandwidth and storage are sold by powers of ten."""
+BINARY_GIGABYTE: Final = 1 << 30
+"""What Amazon and Google count as one: a gibibyte in Google's list, and in the examples of Amazon's questions and answers."""
 
 Provider = Literal["aws-s3", "backblaze-b2", "cloudflare-r2", "google-cloud-storage", "own"]
 
@@ -29,10 +30,12 @@ class PriceList(msgspec.Struct, frozen=True):
     per_1000_gets: float
     per_1000_puts: float
     per_gb_month: float
+    gb_bytes: int = GIGABYTE
+    """Bytes of what the provider calls a gigabyte, out of the bucket and in it."""
 
     def downloads(self, size: int, gets: int) -> float:
         """Return what *size* bytes cost, that were had with so many requests."""
-        return size / GIGABYTE * self.per_gb + gets / 1000 * self.per_1000_gets
+        return size / self.gb_bytes * self.per_gb + gets / 1000 * self.per_1000_gets
 
     def uploads(self, puts: int) -> float:
         """Return what so many writes cost; bytes into a store are free with all of these."""
@@ -40,7 +43,7 @@ class PriceList(msgspec.Struct, frozen=True):
 
     def month_of(self, size: int) -> float:
         """Return what *size* bytes cost that lie there for a month."""
-        return size / GIGABYTE * self.per_gb_month
+        return size / self.gb_bytes * self.per_gb_month
 
     def above(self, listed: PriceList) -> list[str]:
         """Return the settings of a studio by which this differs from *listed*, its provider's list."""
@@ -69,6 +72,7 @@ LISTS: Final[Mapping[Provider, PriceList]] = MappingProxyType(
                 0.0004,
                 0.005,
                 0.023,
+                BINARY_GIGABYTE,
             ),
             PriceList(
                 "backblaze-b2",
@@ -96,6 +100,7 @@ LISTS: Final[Mapping[Provider, PriceList]] = MappingProxyType(
                 0.0004,
                 0.005,
                 0.02,
+                BINARY_GIGABYTE,
             ),
             PriceList("own", "this studio", "", 0.0, 0.0, 0.0, 0.0),
         )

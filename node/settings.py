@@ -427,7 +427,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
             Setting(
                 "savings.price-per-gb",
                 "price_per_gb_out",
-                "What a gigabyte (10^9 bytes) out of the bucket costs, in dollars, for the savings.",
+                "What a gigabyte out of the bucket costs, as its provider counts them, in dollars, for the savings.",
                 "a price, such as 0.09, or listed: as the provider lists it",
                 AT_ONCE,
                 or_none("listed", read_price),
