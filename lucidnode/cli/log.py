@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from lucidnode.cli.background import facts
+from lucidnode.cli.background import facts, facts_if_running
 from lucidnode.cli.mounted_project import mounted_project, offering_paths
 from lucidnode.cli.output import as_json, show_facts, show_json
 from lucidnode.node.client import mount_messages
@@ -47,19 +47,21 @@ def log_command(
     if names and not access:
         raise click.UsageError("--names is for --access")
     load_config(home)
-    status = asyncio.run(facts(home, "status"))
     if not access:
-        _show_places(home, status, wants_json=wants_json)
+        # Above all when no daemon runs: why, is in its log.
+        running = asyncio.run(facts_if_running(home, "status"))
+        _show_places(home, running["mounts"] if running else [], wants_json=wants_json)
         return
+    status = asyncio.run(facts(home, "status"))
     wanted = mounted_project(home, status, project)
     asyncio.run(_follow(home / SOCKET_FILE, wanted, names=names, wants_json=wants_json))
 
 
-def _show_places(home: Path, status: dict[str, Any], *, wants_json: bool) -> None:
+def _show_places(home: Path, mounts: list[dict[str, Any]], *, wants_json: bool) -> None:
     from lucidnode.fs.project_home import project_directory  # noqa: PLC0415  # half a second that following need not wait
 
     places = {"daemon": str(home / LOG_FILE)}
-    for mount in status["mounts"]:
+    for mount in mounts:
         directory = project_directory(home, ProjectId(mount["project"]))
         places[mount["mountpoint"]] = str(directory / "mount.log")
     if wants_json:

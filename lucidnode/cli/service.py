@@ -34,6 +34,7 @@ from lucidnode.cli.service_state import (
     why_away,
     write_state,
 )
+from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.config import load_config
@@ -229,11 +230,14 @@ def service_facts(home: Path) -> dict[str, Any]:
     mounts = []
     for mount in persistent_mounts(home):
         drive = known.get(mount.directory)
+        # Without a service whoever mounted it did so by hand.
+        there = mounted_at(Path(mount.directory)) if pid is None else None
+        by_hand = there is not None and there.is_ours
         mounts.append(
             {
                 "project": mount.project,
                 "mountpoint": mount.directory,
-                "condition": drive.condition if drive else "waiting",
+                "condition": drive.condition if drive else "mounted" if by_hand else "waiting",
                 "cause": "" if drive and drive.condition == "mounted" else why_away(drive, pid),
             }
         )

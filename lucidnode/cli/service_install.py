@@ -83,9 +83,9 @@ def installed(home: Path, environment: Mapping[str, str]) -> ServicePlace | None
 
 
 def check_systemd(place: ServicePlace) -> None:
-    """Raise Unavailable where the manager of *place* does not run, Refused where we may not."""
+    """Raise Refused where the manager of *place* does not run, or we may not."""
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
-        raise Unavailable(_NO_SYSTEMD)
+        raise Refused(_NO_SYSTEMD)
     if place.is_system and os.geteuid() != 0:
         raise Refused(
             "a service of the whole machine is installed by root: run this with sudo, and name the "
@@ -98,7 +98,7 @@ def check_systemd(place: ServicePlace) -> None:
             )
         # It answers whether it is degraded, but not without a bus.
         if _ask(place, "show-environment").returncode != 0:
-            raise Unavailable(
+            raise Refused(
                 "the service manager of this user does not answer: log in as this user (not with "
                 "`su` or `sudo`), or have root install with --system"
             )

@@ -100,7 +100,7 @@ def runs(home: Path) -> int | None:
 def why_away(drive: DriveState | None, pid: int | None) -> str:
     """Return why a listed mount is not there: what the service, process *pid*, says of it."""
     if pid is None:
-        return "no service runs that would mount it: `lucidnode service status` tells more"
+        return "no service runs that would bring it back: `lucidnode service install`"
     if drive is None:
         return "the service has not looked at it yet"
     if drive.condition == "unmounted":

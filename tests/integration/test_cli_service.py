@@ -77,6 +77,9 @@ def test_a_drive_that_is_listed_is_there_while_the_service_runs(tmp_path: Path) 
         assert re.search(
             rf"^{drive} +local +0 +0 +none yet +yes *$", station.ok("status").out, re.MULTILINE
         )
+        by_hand = listed(station)[0]
+        assert by_hand["condition"] == "mounted"
+        assert by_hand["cause"].endswith("would bring it back: `lucidnode service install`")
         wrong = station.run("mount", "--persist", "--foreground", "demo", drive)
         assert wrong.code == Exit.USAGE
         (drive / "take").write_text("before")

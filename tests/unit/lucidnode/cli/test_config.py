@@ -88,3 +88,10 @@ def test_a_mistyped_setting_changes_nothing(home: Path, words: tuple[str, ...], 
     ended = _config(home, *words)
     assert (ended.exit_code, said in ended.output) == (2, True), ended.output
     assert load_config(home) == BEFORE
+
+
+def test_the_log_of_a_daemon_is_named_that_does_not_run(tmp_path: Path) -> None:
+    save_config(tmp_path, BEFORE)
+    told = CliRunner().invoke(cli, ["--home", str(tmp_path), "log"])
+    assert told.exit_code == 0, told.output
+    assert told.stdout.split() == ["daemon", str(tmp_path / "daemon.log")]
