@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,17 +78,19 @@ def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def conflicts_keep(home: Path, whose: str, files: tuple[Path, ...], yes: bool) -> None:
-    """Keep one version of the conflict copies FILES under the file's own name, and remove the other.
+    """Keep one version of FILES under the file's own name, and remove the other.
 
+    Each of FILES is a conflict copy, or the file beside which one lies.
     `mine` is the version that this workstation saved, `theirs` the other one: the copy is that of
     the workstation in its name, and what lies beside it came first.
 
     \b
     Examples:
       lucidnode conflicts keep mine "demo/notes (conflict, berta, 2026-03-01 10-00-00).txt"
+      lucidnode conflicts keep theirs ~/demo/cut.prproj
       lucidnode conflicts keep theirs --yes ~/demo/*conflict*
     """
-    _check_copies(files)
+    files = _copies(files)
     load_config(home)
     names = {
         mount["mountpoint"]: mount["workstation"]
@@ -108,8 +111,9 @@ def conflicts_keep(home: Path, whose: str, files: tuple[Path, ...], yes: bool) -
 @conflicts_command.command("dismiss")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def conflicts_dismiss(files: tuple[Path, ...]) -> None:
-    """Keep FILES as what they are: versions of their own, and no conflict any more.
+    """Keep conflict copies as what they are: versions of their own, and no conflict any more.
 
+    Each of FILES is a conflict copy, or the file beside which one lies.
     Each gets a name with `(version, WORKSTATION, TIME)`. To settle a conflict otherwise, remove
     the file or give it a name of your own.
 
@@ -117,7 +121,7 @@ def conflicts_dismiss(files: tuple[Path, ...]) -> None:
     Example:
       lucidnode conflicts dismiss "demo/notes (conflict, berta, 2026-03-01 10-00-00).txt"
     """
-    _check_copies(files)
+    files = _copies(files)
     for file in files:
         names = version_names(file.name.encode(errors="surrogateescape"))
         free = (file.with_name(name.decode(errors="surrogateescape")) for name in names)
@@ -154,10 +158,26 @@ def _choice(copy: Path, workstations: dict[str, str], *, keeps_mine: bool) -> _C
     return _Choice(copy, original, keeps_copy, f"{original}: {kept} stays")
 
 
-def _check_copies(files: tuple[Path, ...]) -> None:
-    for file in files:
-        if not is_conflict_name(_raw(file)):
-            raise click.BadParameter(f"{file} is no conflict copy", param_hint="FILES")
+def _copies(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the conflict copies that are meant by *files*, each once. Raises BadParameter."""
+    return tuple(dict.fromkeys(map(_copy_of, files)))
+
+
+def _copy_of(file: Path) -> Path:
+    """Return *file* if it is a conflict copy, or the only one that lies beside it. Raises BadParameter."""
+    if is_conflict_name(_raw(file)):
+        return file
+    beside = [each for each in file.parent.iterdir() if is_conflict_name(_raw(each))]
+    copies = sorted(each for each in beside if parted(_raw(each))[0] == _raw(file))
+    if len(copies) == 1:
+        return copies[0]
+    if copies:
+        names = ", ".join(shlex.quote(str(each)) for each in copies)
+        raise click.BadParameter(f"{file} has several conflict copies: {names}", param_hint="FILES")
+    raise click.BadParameter(
+        f"{file} is no conflict copy and has none: `lucidnode conflicts list` shows those there are",
+        param_hint="FILES",
+    )
 
 
 def _raw(path: Path) -> bytes:

@@ -135,9 +135,9 @@ def _grown(before: int, now: int) -> int:
 def _show(found: dict[str, Any], *, header: bool) -> None:
     names = [name for name, _ in _RATES]
     if header:
-        columns = "".join(f"{name:>10}" for name in names)
+        columns = "".join(f"{name:>11}" for name in names)
         click.echo(f"{'requests':>9}{'ms':>9}{columns}{'waiting':>10}")
-    rates = "".join(f"{size(found['bytes_per_second'][name]):>10}" for name in names)
+    rates = "".join(f"{size(found['bytes_per_second'][name]):>11}" for name in names)
     click.echo(
         f"{found['requests_per_second']:>9,.0f}{found['ms']:>9.3f}{rates}{size(found['waiting']):>10}"
     )
