@@ -36,7 +36,8 @@ def check(words: tuple[str, ...], out: str) -> None:
     command = command_of(words)
     texts = out.splitlines() if in_lines(command) else [out]
     for text in texts:
-        assert faults(command, json.loads(text)) == [], f"{command}: docs/json-1.schema.json"
+        found = faults(command, json.loads(text))
+        assert not found, f"{command}: docs/json-1.schema.json: {found}"
 
 
 @cache
