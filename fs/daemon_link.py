@@ -210,8 +210,7 @@ class DaemonLink:
             stats, webhooks = listener.stats(), listener.webhooks()
             try:
                 if stats != told:
-                    await events.send(stats)
-                    self._told = stats
+                    await self._send_stats(events, stats)
                 if webhooks != told_webhooks:
                     await events.send(webhooks)
                     told_webhooks = webhooks
@@ -222,6 +221,10 @@ class DaemonLink:
                 return
             told = stats
             await self._clock.sleep(_STATS_INTERVAL_S)
+
+    async def _send_stats(self, events: DaemonEvents, stats: mount_messages.MountStats) -> None:
+        await events.send(stats)
+        self._told = stats
 
     async def _tell_words(self, events: DaemonEvents) -> None:
         with contextlib.suppress(DaemonUnreachable):
@@ -283,16 +286,21 @@ class DaemonLink:
     async def _describe(
         self, query: mount_messages.StatusQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
+        names, tokens = await listener.names(query.devices), await listener.tokens()
+        stats = listener.stats()
         answer = mount_messages.StatusReply(
             query.number,
             listener.facts(),
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
-            await listener.names(query.devices),
-            await listener.tokens(),
+            names,
+            tokens,
             listener.leases(),
         )
         with contextlib.suppress(DaemonUnreachable):
+            # Of the same moment as the answer: a save that is neither on its way nor counted as waiting
+            # would look as if it were safe in the bucket.
+            await self._send_stats(events, stats)
             await events.send(answer)
 
     async def _tell_events(

@@ -44,6 +44,7 @@ class Listener:
     def __init__(self) -> None:
         self.size = 2**63
         self.read_again = 0
+        self.pending = 0
         self.words: list[tuple[DeviceId, bytes]] = []
         self.unlinked: list[DeviceId] = []
 
@@ -62,7 +63,7 @@ class Listener:
     def uploaded(self, blocks: list[BlockId]) -> None: ...
 
     def stats(self) -> mount_messages.MountStats:
-        return mount_messages.MountStats(read_again=self.read_again)
+        return mount_messages.MountStats(read_again=self.read_again, pending=self.pending)
 
     def follow(self, *, names: bool) -> None: ...
 
@@ -237,6 +238,10 @@ async def test_a_project_that_cannot_be_described_stays_connected(
         named = await mount.describe(every_alert=False, devices=["d1"])
         assert named is not None
         assert named.names == {"d1": "called d1"}
+        # What waits is known with the answer, not with the totals of the next second.
+        listener.pending = 5
+        assert await mount.describe(every_alert=False) is not None
+        assert mount.stats.pending == 5
         assert not running.done()
 
 
