@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import shutil
 import signal
@@ -49,6 +50,7 @@ def umount_command(home: Path, directory: Path, forget: bool) -> None:
       lucidnode umount ~/demo
     """
     mountpoint = mount_path(directory)
+    os.chdir("/")  # whoever asks from within is no user of the mount that is to be named
     if forget and mounted_at(mountpoint) is None and persistent_mounts.forget(home, mountpoint):
         _end_kept(home, mountpoint)
         click.echo(f"{mountpoint} comes back no more", err=True)

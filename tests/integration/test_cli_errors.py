@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cli_fixture import PASSPHRASE, Workstation, until, workstation
+from cli_fixture import LUCIDNODE, PASSPHRASE, Workstation, until, workstation
 from disk_fixture import small_disk
 from seaweed_fixture import Seaweed, running_seaweed
 
@@ -362,9 +362,18 @@ def test_a_dead_mount_keeps_programs_out_until_the_next_one_is_there(
 def test_umount_names_who_uses_the_mount(station: Workstation, mounted: Path) -> None:
     with subprocess.Popen(["sleep", "60"], cwd=mounted) as sleeper:
         ended = station.run("umount", mounted)
+        within = subprocess.run(
+            [LUCIDNODE, "umount", "."],
+            cwd=mounted,
+            env=station.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
         sleeper.kill()
     assert ended.code == Exit.MOUNT_POINT
     assert ended.line == (f"{mounted} is in use by sleep (process {sleeper.pid}): close that first")
+    assert within.stderr == f"lucidnode: {ended.line}\n", "the command itself is none"
     assert os.path.ismount(mounted)
 
 
