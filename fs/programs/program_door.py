@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 
 from lucidnode.fs.errors import FsError, Invalid
 from lucidnode.fs.programs.program_files import ProgramFiles, PutContent
@@ -46,6 +47,7 @@ from lucidnode.fs.programs.requests import (
     question_in,
 )
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.node.client.callers import closed_if_cancelled, next_caller
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError
 
@@ -96,10 +98,9 @@ class ProgramDoor:
     async def _accept(
         self, bound: socket.socket, group: asyncio.TaskGroup, callers: set[asyncio.Task[None]]
     ) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(bound)
+                connection, _ = await next_caller(bound)
             except OSError as error:
                 log.warning("a program could not be let in: %s", error)
                 await self._clock.sleep(_LOOK_EVERY_S)
@@ -107,6 +108,7 @@ class ProgramDoor:
             caller = group.create_task(self._converse(connection))
             callers.add(caller)
             caller.add_done_callback(callers.discard)
+            caller.add_done_callback(partial(closed_if_cancelled, connection))
 
     async def _end_when_idle(self) -> None:
         while self.is_at_work or self._staying or self._clock.boot() - self._asked < IDLE_S:

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
+from lucidnode.node.client.callers import closed_if_cancelled, next_caller
 from lucidnode.node.client.supervision import Tasks, outside
 from lucidnode.node.peers.errors import PeerLost, PortTaken
 from lucidnode.node.peers.memory_budget import STREAM_BYTES, MemoryBudget
@@ -155,10 +156,9 @@ class LimitedListener:
 
     async def run(self) -> NoReturn:
         """Accept until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, address = await loop.sock_accept(self._bound)
+                connection, address = await next_caller(self._bound)
             except OSError:
                 # Out of descriptors, or a caller that has gone already.
                 await asyncio.sleep(0.1)
@@ -166,9 +166,12 @@ class LimitedListener:
             host = network_of(str(address[0]))
             if self._admits(_own_address(connection)) and self._has_room_for(host):
                 taking = self._tasks.create_task(self._take(connection, host), name="a caller")
-                taking.add_done_callback(partial(_closed_if_cancelled, connection))
+                taking.add_done_callback(partial(closed_if_cancelled, connection))
             else:
                 connection.close()
+            await asyncio.sleep(
+                0
+            )  # who calls again and again shall not keep out what else is to be done
 
     def _has_room_for(self, host: str) -> bool:
         proven = [each for each in self._server.connections if each not in self._limit]
@@ -206,12 +209,6 @@ class LimitedListener:
             connection.close()
         finally:
             self._entering -= 1
-
-
-def _closed_if_cancelled(connection: socket.socket, taking: asyncio.Task[None]) -> None:
-    # Here, for a task that is cancelled before its first step does nothing itself.
-    if taking.cancelled():
-        connection.close()
 
 
 def _own_address(connection: socket.socket) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
+from aiohttp import web
+from committer_fixture import VirtualClock
 
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.supervision import supervised
 from lucidnode.node.peers.errors import PortTaken
-from lucidnode.node.peers.listener import bind
+from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
+from lucidnode.node.peers.memory_budget import MemoryBudget
 
 HERE = "127.0.0.1"
 
@@ -34,3 +41,44 @@ def test_a_port_that_was_chosen_is_taken_whatever_is_usual() -> None:
         chosen = _port(free)
     with bind(HERE, 0) as usual, bind(HERE, chosen, _port(usual)) as bound:
         assert _port(bound) == chosen
+
+
+async def _answer(_: web.BaseRequest) -> web.Response:
+    return web.Response()
+
+
+class Counted(socket.socket):
+    """Counts who was accepted."""
+
+    accepted = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        found = super().accept()
+        self.accepted += 1
+        return found
+
+
+async def test_who_calls_as_the_listener_ends_is_hung_up_on() -> None:
+    clock = VirtualClock()
+    with Counted(fileno=bind(HERE, 0).detach()) as bound, socket.socket() as caller:
+        bound.setblocking(False)
+        async with supervised(Alerts(clock), clock) as tasks:
+            server = web.Server(_answer)
+            listener = LimitedListener(
+                bound, server, UnauthenticatedLimit(), tasks, memory=MemoryBudget(1 << 20), most=8
+            )
+            running = asyncio.ensure_future(listener.run())
+            loop = asyncio.get_running_loop()
+
+            def end_once_accepted() -> None:
+                if bound.accepted:
+                    running.cancel()
+                else:
+                    loop.call_soon(end_once_accepted)
+
+            loop.call_soon(end_once_accepted)
+            await asyncio.sleep(0)  # it waits for callers from now on
+            caller.setblocking(False)
+            await loop.sock_connect(caller, bound.getsockname())
+            await asyncio.wait([running])
+        assert await asyncio.wait_for(loop.sock_recv(caller, 1), 5) == b""
