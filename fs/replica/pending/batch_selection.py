@@ -222,7 +222,10 @@ def _chosen(
             # What is small becomes a content when an entry is made, behind the lock that is gone by
             # then: what made the file, or gave it its name, stands where it was saved.
             for ino in {step.content, step.creates, step.behind}:
-                if ino in on_their_way:
+                if ino is None:
+                    continue
+                # Also what has arrived and may not go: its name waits for its directory.
+                if ino in on_their_way or step.id <= contents.ready.get(ino, -1):
                     kept.update(directories_of(ino))
     if steps:
         end = min(end, steps[-1].id + 1)

@@ -599,6 +599,29 @@ def test_a_lock_file_that_is_made_again_goes_behind_a_save_that_the_next_one_has
     pair.agree()
 
 
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_a_lock_file_goes_behind_a_save_whose_name_waits_for_its_directory(
+    pair: Pair, as_tail: bool
+) -> None:
+    """All of it has arrived; another workstation has got the directory, and makes the lock if it can."""
+    pair.old_doc()
+    pair.a.write(pair.a.create(b"lck"), b"ana")
+    pair.agree()
+    pair.uplink.others.add(ROOT)
+    if as_tail:
+        _saved(pair, b"new")
+    else:
+        pair.a.write(pair.a.create(b"tmp"), b"new")
+        pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    pair.a.unlink(b"lck")
+    pair.commit_all(b"new")
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"old", [b"doc", b"lck"])
+    pair.uplink.others.clear()
+    pair.commit_all(b"new")
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"new", [b"doc"])
+    pair.agree()
+
+
 def test_what_is_deleted_waits_for_no_save_elsewhere_none_that_goes_on_and_if_it_is_big_for_none(
     pair: Pair,
 ) -> None:
