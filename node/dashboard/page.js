@@ -69,7 +69,8 @@ function sources(facts) {
 }
 
 // What looks into files by itself is held to what is cheap: only where that befell somebody, in one line.
-function indexers({ indexers: held }) {
+// A colleague is not told which programs run here.
+function indexers({ indexers: held = [] }) {
   at("indexers").hidden = held.length === 0;
   at("indexers").textContent = held.length ? `Held back, for they look into files by themselves: ${held.map((each) =>
     `${each.program} (${size(each.fetched_bytes)} fetched for it, ${size(each.withheld_bytes)} not)`).join(", ")}.` : "";

@@ -150,8 +150,13 @@ class LimitedListener:
         self._memory = memory
         self._each_bytes = each_bytes
         self._entering = 0
+        self._arriving: set[asyncio.Task[None]] = set()
+        """Let in, and not among the server's connections yet: of many that call at once each is counted."""
         self._most = most
-        memory.watch(lambda: len(server.connections) * each_bytes + self._entering * ENTERING_BYTES)
+        memory.watch(
+            lambda: (len(server.connections) + len(self._arriving)) * each_bytes
+            + self._entering * ENTERING_BYTES
+        )
         self._secured = secured
 
     async def run(self) -> NoReturn:
@@ -166,6 +171,8 @@ class LimitedListener:
             host = network_of(str(address[0]))
             if self._admits(_own_address(connection)) and self._has_room_for(host):
                 taking = self._tasks.create_task(self._take(connection, host), name="a caller")
+                self._arriving.add(taking)
+                taking.add_done_callback(self._arriving.discard)
                 taking.add_done_callback(partial(closed_if_cancelled, connection))
             else:
                 connection.close()
@@ -188,6 +195,9 @@ class LimitedListener:
         self._hosts = {each: at for each, at in self._hosts.items() if each in open_}
         self._hosts[protocol] = host
         self._entering += 1
+        if self._inside is not None or self._secured is not None:
+            # It may take its time to prove itself, and is a connection of the server only then.
+            self._arriving.discard(asyncio.current_task())
         try:
             with outside(PeerLost):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -344,14 +344,21 @@ def _a_colleague_looks_in(lab: Lab) -> None:
 
 
 async def _visit(way: dict[str, str]) -> Any:
-    """Come in at *way* as a browser would, and return what the page is told."""
-    said = ""
+    """Come in at *way* as a browser would, and return what the page is told once a drive is there."""
     pinned = aiohttp.Fingerprint(bytes.fromhex(way["certificate_sha256"].replace(":", "")))
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=pinned), cookie_jar=aiohttp.CookieJar(unsafe=True)
     ) as session:
-        for address in (way["url"], f"{way['url'].partition('?')[0]}facts"):
-            async with session.get(address) as answer:
-                assert answer.status == 200
-                said = await answer.text()
-    return json.loads(said)
+        await _text(session, way["url"])
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                facts = json.loads(await _text(session, f"{way['url'].partition('?')[0]}facts"))
+                if facts["mounts"]:
+                    return facts
+                await asyncio.sleep(0.5)
+
+
+async def _text(session: aiohttp.ClientSession, address: str) -> str:
+    async with session.get(address) as answer:
+        assert answer.status == 200
+        return await answer.text()

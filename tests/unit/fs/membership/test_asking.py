@@ -66,7 +66,7 @@ def full_ticket(invite: MemberKeys = INVITE) -> Ticket:
         bucket="s3://footage/studio",
         endpoint=None,
         region=None,
-        credentials={"access_key": "AK", "secret_key": "SK"},
+        credentials={"access_key": "AK", "secret_key": "the-secret-key-of-the-studio"},
         studio=STUDIO.studio,
         genesis=STUDIO.ada.genesis,
         lan_key=b"l" * 32,
@@ -156,7 +156,13 @@ def test_a_ticket_whose_parts_have_other_sizes_is_none(part: dict[str, object]) 
 def test_a_ticket_that_asks_holds_no_key_of_the_studio_and_no_credential() -> None:
     held = msgspec.msgpack.encode(ASKING)
     full = OFFERED.ticket
-    secrets = (full.name_key, full.lan_key, INVITE.sign_seed, INVITE.box_secret, b"SK")
+    secrets = (
+        full.name_key,
+        full.lan_key,
+        INVITE.sign_seed,
+        INVITE.box_secret,
+        b"the-secret-key-of-the-studio",
+    )
     assert not any(secret in held for secret in secrets)
 
 
@@ -179,8 +185,8 @@ def test_every_owner_of_then_opens_an_offer_and_nobody_else() -> None:
             open_offer(raw, IDENT, studio.view(other))
     with pytest.raises(NotAllowed):
         sealed(studio.view(editor), offered)
-    assert "SK" not in repr(offered)
-    assert b"SK" not in raw
+    assert "the-secret-key-of-the-studio" not in repr(offered)
+    assert b"the-secret-key-of-the-studio" not in raw
 
 
 def test_an_offer_by_no_owner_altered_or_of_another_invitation_or_studio_counts_for_nothing() -> (
