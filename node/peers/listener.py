@@ -154,8 +154,10 @@ class LimitedListener:
         """Let in, and not among the server's connections yet: of many that call at once each is counted."""
         self._most = most
         memory.watch(
-            lambda: (len(server.connections) + len(self._arriving)) * each_bytes
-            + self._entering * ENTERING_BYTES
+            lambda: (
+                (len(server.connections) + len(self._arriving)) * each_bytes
+                + self._entering * ENTERING_BYTES
+            )
         )
         self._secured = secured
 
