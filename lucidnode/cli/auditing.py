@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import msgspec
 
 from lucidnode import membership
 from lucidnode.cli.membership_input import unlocked
-from lucidnode.cli.output import counted, show_table
+from lucidnode.cli.output import counted, day_of, local_time, minute_of, show_table
 from lucidnode.cli.past_input import opened_past
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.history.past_log import WorkDay
@@ -74,8 +73,8 @@ def audit_command(
         for record in (*records, *work):
             click.echo(msgspec.json.encode(record).decode())
         return
-    rows = [[r.seq, _when(r.at_ns), _sentence(r)] for r in records]
-    rows += [["", _when(r.at_ns), _work(r)] for r in work]
+    rows = [[r.seq, minute_of(r.at_ns), _sentence(r)] for r in records]
+    rows += [["", minute_of(r.at_ns), _work(r)] for r in work]
     show_table(["", "when", "what"], rows)
     if project is not None:
         click.echo(_READERS, err=True)
@@ -115,7 +114,7 @@ def worked(
 
 
 def _work(record: WorkRecord) -> str:
-    until = _at("%H:%M", record.until_ns)
+    until = local_time("%H:%M", record.until_ns)
     return (
         f"{record.member} worked in {record.project} on {record.device}, until {until}: "
         f"{counted(record.entries, 'change')}"
@@ -128,7 +127,7 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.member} founded the studio on {record.device}"
         case "invited":
             who = record.member or "somebody"
-            day, where = _day(record.until_ns), _listed(record.projects)
+            day, where = day_of(record.until_ns), _listed(record.projects)
             return f"{record.by} invited {who} as {record.role}, until {day}, to {where}"
         case "joined":
             where = _listed(record.projects)
@@ -157,7 +156,7 @@ def _sentence(record: AuditRecord) -> str:
         case "project archived":
             return f"{record.by} archived the project {record.project}"
         case "project deleted":
-            day = _day(record.until_ns)
+            day = day_of(record.until_ns)
             return f"{record.by} deleted the project {record.project}, for good from {day} on"
         case "project restored":
             return f"{record.by} brought back the project {record.project}"
@@ -169,18 +168,3 @@ def _sentence(record: AuditRecord) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names) or "nothing"
-
-
-def _when(at_ns: int | None) -> str:
-    return "" if at_ns is None else _at("%Y-%m-%d %H:%M", at_ns)
-
-
-def _day(at_ns: int | None) -> str:
-    return "" if at_ns is None else _at("%Y-%m-%d", at_ns)
-
-
-def _at(form: str, at_ns: int) -> str:
-    try:
-        return time.strftime(form, time.localtime(at_ns // 10**9))
-    except (OverflowError, ValueError, OSError):  # somebody else wrote it
-        return "(no time)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +12,7 @@ from lucidnode import inviting
 from lucidnode.cli.ended_epochs import credentials_to_rotate, end_epochs, tell_ended
 from lucidnode.cli.membership_input import token_in, unlocked
 from lucidnode.cli.nearby import invite_nearby
-from lucidnode.cli.output import as_json, counted, show_json, show_table
+from lucidnode.cli.output import as_json, counted, minute_of, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.answering import Answered
@@ -209,7 +208,7 @@ def _write_token(
     write_new_secret(file, written(token, wish.role))
     machines = counted(count, "machine")
     click.echo(
-        f"{file}: {machines} can join with it as {wish.role}, until {_when(token.ticket.expires_ns)}: "
+        f"{file}: {machines} can join with it as {wish.role}, until {minute_of(token.ticket.expires_ns)}: "
         f"`lucidnode join --join-token {file}`",
         err=True,
     )
@@ -246,7 +245,7 @@ def invite_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> N
                 one.ident[:12],
                 one.label.member or "(nobody named)",
                 one.role,
-                _when(one.expires_ns),
+                minute_of(one.expires_ns),
                 _STANDINGS[one.standing],
                 f"{one.asked_by.member} on {one.asked_by.device}" if one.asked_by else "",
                 one.words,
@@ -394,10 +393,3 @@ def _let_in(one: Answered) -> dict[str, object]:
         "role": one.role,
         "words": one.words,
     }
-
-
-def _when(at_ns: int) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ns // 10**9))
-    except (OverflowError, ValueError, OSError):  # somebody else wrote it
-        return "(no time)"

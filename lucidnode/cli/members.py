@@ -18,7 +18,7 @@ from lucidnode.cli.changing_members import (
 )
 from lucidnode.cli.lone_owner import tell_lone_owner
 from lucidnode.cli.membership_input import unlocked
-from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.output import as_json, day_of, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.roster_view import Person
 from lucidnode.node.client.ids import ProjectId
@@ -92,7 +92,7 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
             one.role,
             "until it is used, or another is made"
             if one.is_recovery_code
-            else f"invited until {_day(one.expires_ns)}",
+            else f"invited until {day_of(one.expires_ns)}",
         ]
         for one in invites
         if one.expires_ns >= now_ns
@@ -109,14 +109,3 @@ def _said_of(one: Person, projects: Mapping[ProjectId, str]) -> str:
     if one.has_left:
         said.append("has left: an owner's next change of members is sealed without this one")
     return ", ".join(said)
-
-
-def _day(at_ns: int | None) -> str:
-    return "" if at_ns is None else _at("%Y-%m-%d", at_ns)
-
-
-def _at(form: str, at_ns: int) -> str:
-    try:
-        return time.strftime(form, time.localtime(at_ns // 10**9))
-    except (OverflowError, ValueError, OSError):  # somebody else wrote it
-        return "(no time)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,26 @@ def duration(seconds: float) -> str:
 def moment(seconds: float) -> str:
     """Return a time, in seconds since 1970, in the zone of this machine."""
     return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
+
+
+def local_time(form: str, at_ns: int | None) -> str:
+    """Return *at_ns*, nanoseconds since 1970, in local time by the *form* of `strftime`; "" for None."""
+    if at_ns is None:
+        return ""
+    try:
+        return time.strftime(form, time.localtime(at_ns // 10**9))
+    except (OverflowError, ValueError, OSError):  # somebody else wrote it
+        return "(no time)"
+
+
+def day_of(at_ns: int | None) -> str:
+    """Return the local date of *at_ns*, nanoseconds since 1970; "" for None."""
+    return local_time("%Y-%m-%d", at_ns)
+
+
+def minute_of(at_ns: int | None) -> str:
+    """Return the local date and time of *at_ns*, nanoseconds since 1970; "" for None."""
+    return local_time("%Y-%m-%d %H:%M", at_ns)
 
 
 def counted(count: int, one: str) -> str:

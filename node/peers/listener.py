@@ -178,9 +178,8 @@ class LimitedListener:
                 taking.add_done_callback(partial(closed_if_cancelled, connection))
             else:
                 connection.close()
-            await asyncio.sleep(
-                0
-            )  # who calls again and again shall not keep out what else is to be done
+            # Who calls again and again shall not keep out what else is to be done.
+            await asyncio.sleep(0)
 
     def _has_room_for(self, host: str) -> bool:
         proven = [each for each in self._server.connections if each not in self._limit]
