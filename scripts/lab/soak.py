@@ -23,6 +23,9 @@ from lab.app import run_command
 
 RunSeed = Callable[[int], Counter[str]]
 
+PROGRESS_S = 100.0
+"""How often a soak says on standard error how far it is: one that is killed leaves its figures."""
+
 
 def soaks() -> list[str]:
     """Return the names of the soaks there are."""
@@ -74,9 +77,9 @@ def soak(
 def _run(name: str, first: int, count: int | None, seconds: float | None, keep_going: bool) -> bool:
     """Run the soak *name* from seed *first* on; tell whether everything held."""
     run_seed: RunSeed = importlib.import_module(f"lab.soak_{name}").run_seed
-    begun = time.monotonic()
+    begun = said = time.monotonic()
     happened: Counter[str] = Counter()
-    done, broken = 0, []
+    done, broken = 0, list[int]()
     while (count is None or done < count) and (
         seconds is None or time.monotonic() - begun < seconds
     ):
@@ -89,16 +92,23 @@ def _run(name: str, first: int, count: int | None, seconds: float | None, keep_g
             _show(name, seed, error)
             if not keep_going:
                 break
-    took = time.monotonic() - begun
-    seeds = f"seeds {first} to {first + done - 1}"
-    print(
-        f"{name}: {seeds}, {done / max(took, 1e-9):.1f} a second, "
-        f"{len(broken)} broken{f' ({_listed(broken)})' if broken else ''}"
-    )
+        if time.monotonic() - said >= PROGRESS_S:
+            said = time.monotonic()
+            figures = ", ".join(f"{number} {what}" for what, number in sorted(happened.items()))
+            click.echo(f"{_summary(name, first, done, said - begun, broken)}: {figures}", err=True)
+    print(_summary(name, first, done, time.monotonic() - begun, broken))
     for what, number in sorted(happened.items()):
         print(f"  {number:8} {what}")
     sys.stdout.flush()
     return not broken
+
+
+def _summary(name: str, first: int, done: int, took_s: float, broken: list[int]) -> str:
+    listed = f" ({_listed(broken)})" if broken else ""
+    return (
+        f"{name}: seeds {first} to {first + done - 1} in {took_s:.0f} s, "
+        f"{done / max(took_s, 1e-9):.1f} a second, {len(broken)} broken{listed}"
+    )
 
 
 def _show(name: str, seed: int, error: BaseException) -> None:
