@@ -17,7 +17,7 @@ another node would make the lock its own, and find what was there before the sav
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from math import inf
 from typing import NamedTuple
@@ -65,35 +65,18 @@ def choose(
     bytes, as far as all of it goes into one entry, and they are not more than that. Without, it
     shows what there is.
     """
-    everything = list(waiting)
-    # Also of what is not looked at now: who saves faster than the bucket takes it has much that waits.
-    lost = _lost(everything)
-    coming = _Coming(everything, contents)
-    unseen = _not_to_be_seen(lost, contents, shipping, set())
+    work = _WaitingWork(list(waiting), contents, shipping, directories_of)
+    unseen = work.not_to_be_seen(set())
     is_cut = False
-    end = inf if window is None or len(everything) <= window else everything[window].id
+    steps = work.steps
+    end = inf if window is None or len(steps) <= window else steps[window].id
     looks = 0
-    left = _left(everything)
-    beside = cache(lambda ino: directories_of(ino) or left.get(ino, ()))
-    may_name = cache(shipping.may_name)
     while True:
-        on_their_way = contents.on_their_way | (unseen & lost.keys())
-        look = _chosen(
-            everything,
-            contents,
-            shipping,
-            room,
-            coming,
-            unseen,
-            on_their_way,
-            end,
-            beside,
-            may_name,
-        )
+        look = _chosen(work, unseen, room, end)
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
-        waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
+        waits, cut = _without_bytes(work, unseen, look)
         if most_rows is not None:
-            cut = {ino for ino in cut if coming.rows[ino] <= most_rows}
+            cut = {ino for ino in cut if work.coming.rows[ino] <= most_rows}
             is_cut |= bool(cut)
             looks += 1
             if waits | cut and looks == _MOST_LOOKS:
@@ -101,15 +84,84 @@ def choose(
             waits |= cut
         if not waits:
             return Choice(look.ready, look.held, is_cut=is_cut and not look.ready)
-        unseen = _not_to_be_seen(lost, contents, shipping, unseen | waits)
+        unseen = work.not_to_be_seen(unseen | waits)
+
+
+class _WaitingWork:
+    """What waits: its *steps*, how far the contents in it are on their way, and where files lie.
+
+    Some files are *unseen* in a look: the next entry shall not show them.
+    """
+
+    def __init__(
+        self,
+        steps: list[Step],
+        contents: Contents,
+        shipping: Shipping,
+        directories_of: DirectoriesOf,
+    ) -> None:
+        self.steps = steps
+        self.contents = contents
+        self.shipping = shipping
+        self.coming = _Coming(steps, contents)
+        self.lost = _lost(steps)
+        left = _left(steps)
+        self.directories_of = cache(lambda ino: directories_of(ino) or left.get(ino, ()))
+        self._may_name = cache(shipping.may_name)
+
+    def not_to_be_seen(self, others: set[InodeNo]) -> set[InodeNo]:
+        """Return *others*, and the lost that wait as what removes them does: from the last one back."""
+        unseen = set(others)
+        for ino, removal in sorted(self.lost.items(), key=lambda each: each[1].id, reverse=True):
+            if not self.is_whole(removal, unseen):
+                unseen.add(ino)
+        return unseen
+
+    def is_free(self, step: Step, unseen: set[InodeNo], held: list[Step]) -> bool:
+        """Tell whether *step* may go for its own sake, if *held* before it stay behind."""
+        return (
+            self.is_whole(step, unseen)
+            and (step.names is None or self._may_name(step.names))
+            and not would_overtake(
+                step.lease, held, self.contents, self.shipping, self.directories_of
+            )
+        )
+
+    def is_whole(self, step: Step, unseen: set[InodeNo]) -> bool:
+        """Tell whether *step* shows no file before all that belongs to it is there."""
+        contents, shipping = self.contents, self.shipping
+        if step.content is not None:
+            return step.id <= contents.ready.get(step.content, step.id - 1)
+        if step.behind in unseen:
+            return step.mark
+        if (ino := step.creates) is not None:
+            if ino in unseen:
+                return False
+            is_whole = ino in contents.ready or (
+                ino not in contents.on_their_way and not shipping.is_unfinished(ino)
+            )
+            return is_whole or not shipping.is_young(ino)
+        if step.behind in contents.on_their_way or step.behind in contents.unfinished:
+            return step.mark
+        return all(shipping.has_arrived(block) for block in step.blocks)
+
+    def kept_by(self, step: Step, unseen: set[InodeNo]) -> set[InodeNo]:
+        """Return the directories whose locks *step* keeps where they are while it is held."""
+        kept: set[InodeNo] = set()
+        # What is small becomes a content when an entry is made, behind the lock that is gone by
+        # then: what made the file, or gave it its name, stands where it was saved.
+        for ino in {step.content, step.creates, step.behind}:
+            if ino is None:
+                continue
+            on_its_way = ino in self.contents.on_their_way or (ino in unseen and ino in self.lost)
+            # Also what has arrived and may not go: its name waits for its directory.
+            if on_its_way or step.id <= self.contents.ready.get(ino, -1):
+                kept.update(self.directories_of(ino))
+        return kept
 
 
 def _without_bytes(
-    look: _Look,
-    unseen: set[InodeNo],
-    lost: dict[InodeNo, Step],
-    coming: _Coming,
-    shipping: Shipping,
+    work: _WaitingWork, unseen: set[InodeNo], look: _Look
 ) -> tuple[set[InodeNo], set[InodeNo]]:
     """Return the files that *look* shows without their bytes.
 
@@ -124,17 +176,17 @@ def _without_bytes(
     for ino in shown - unseen:
         if ino is None:
             continue
-        removal = lost.get(ino)
-        content = coming.first.get(ino)
+        removal = work.lost.get(ino)
+        content = work.coming.first.get(ino)
         if removal is not None:
             if removal.id in look.waiting:
                 waits.add(ino)
             elif removal.id not in taken:
                 cut.add(ino)
-        elif content is not None and content not in taken and coming.rows[ino]:
+        elif content is not None and content not in taken and work.coming.rows[ino]:
             if content not in look.waiting:
                 cut.add(ino)
-            elif ino in moved or shipping.is_young(ino):
+            elif ino in moved or work.shipping.is_young(ino):
                 waits.add(ino)
     return waits, cut
 
@@ -170,42 +222,25 @@ class _Look(NamedTuple):
     end: float
 
 
-def _chosen(
-    steps: list[Step],
-    contents: Contents,
-    shipping: Shipping,
-    room: int,
-    coming: _Coming,
-    unseen: set[InodeNo],
-    on_their_way: set[InodeNo],
-    end: float,
-    directories_of: DirectoriesOf,
-    may_name: Callable[[InodeNo], bool],
-) -> _Look:
-    """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
+def _chosen(work: _WaitingWork, unseen: set[InodeNo], room: int, end: float) -> _Look:
+    """Take what is free of *work*, but for the files *unseen*, up to *room* rows or *end*.
 
-    What is *on_their_way* keeps locks beside it. What shows a file brings its content along, and the
-    beginning of a content the rest of it, however far behind that stands, with the blocks that it
-    lies in and what else happens to the file.
+    What shows a file brings its content along, and the beginning of a content the rest of it, however
+    far behind that stands, with the blocks that it lies in and what else happens to the file.
     """
     ready: list[Step] = []
     held: list[Step] = []
     waiting: set[int] = set()
     ahead, ahead_waiting = _Held(), _Held()
-    size = _Size(coming)
-    any_frees = any(step.frees for step in steps)
+    size = _Size(work.coming)
+    any_frees = any(step.frees for step in work.steps)
     kept: set[InodeNo] = set()
-    for step in steps:
+    for step in work.steps:
         is_behind = step.id >= end
         if is_behind and not size.expects:
             break
         size.passes(step)
-        is_free = (
-            _is_free(step, contents, shipping, unseen)
-            and step.frees not in kept
-            and (step.names is None or may_name(step.names))
-            and not would_overtake(step.lease, held, contents, shipping, directories_of)
-        )
+        is_free = step.frees not in kept and work.is_free(step, unseen, held)
         if is_free and not ahead.meets(step):
             if not is_behind and ready and size.rows_with(step) > room:
                 end, is_behind = step.id, True
@@ -219,16 +254,9 @@ def _chosen(
         held.append(step)
         ahead.add(step)
         if any_frees:
-            # What is small becomes a content when an entry is made, behind the lock that is gone by
-            # then: what made the file, or gave it its name, stands where it was saved.
-            for ino in {step.content, step.creates, step.behind}:
-                if ino is None:
-                    continue
-                # Also what has arrived and may not go: its name waits for its directory.
-                if ino in on_their_way or step.id <= contents.ready.get(ino, -1):
-                    kept.update(directories_of(ino))
-    if steps:
-        end = min(end, steps[-1].id + 1)
+            kept |= work.kept_by(step, unseen)
+    if work.steps:
+        end = min(end, work.steps[-1].id + 1)
     return _Look(ready, held, waiting, end)
 
 
@@ -318,34 +346,6 @@ def _left(steps: list[Step]) -> dict[InodeNo, tuple[InodeNo, ...]]:
         if step.removes
         for ino in step.touches.born_or_gone
     }
-
-
-def _not_to_be_seen(
-    lost: dict[InodeNo, Step], contents: Contents, shipping: Shipping, others: set[InodeNo]
-) -> set[InodeNo]:
-    """Return *others*, and those of *lost* that wait as what removes them does: from the last one back."""
-    waiting = set(others)
-    for ino, removal in sorted(lost.items(), key=lambda each: each[1].id, reverse=True):
-        if not _is_free(removal, contents, shipping, waiting):
-            waiting.add(ino)
-    return waiting
-
-
-def _is_free(step: Step, contents: Contents, shipping: Shipping, waiting: set[InodeNo]) -> bool:
-    if step.content is not None:
-        return step.id <= contents.ready.get(step.content, step.id - 1)
-    if step.behind in waiting:
-        return step.mark
-    if (ino := step.creates) is not None:
-        if ino in waiting:
-            return False
-        is_whole = ino in contents.ready or (
-            ino not in contents.on_their_way and not shipping.is_unfinished(ino)
-        )
-        return is_whole or not shipping.is_young(ino)
-    if step.behind in contents.on_their_way or step.behind in contents.unfinished:
-        return step.mark
-    return all(shipping.has_arrived(block) for block in step.blocks)
 
 
 class _Held:
