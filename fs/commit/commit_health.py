@@ -60,12 +60,17 @@ class CommitHealth:
         """Whether there is nothing to follow either, for as long as that is so."""
         self.ended = False
         """Whether it is so until it is mounted again."""
+        self._unrecorded: set[str] = set()
+        """Topics of the steps that the disk had no room for when they were tried last."""
 
     async def attempt(self, step: CommitStep, run: Coroutine[None, None, bool]) -> bool:
         """Await *run*. Faults that pass make it False, and are told; the others stop the mount."""
         try:
             done = await run
         except NoSpace as error:
+            # What kept it before keeps it no more: nobody shall look there for the cause.
+            self._alerts.end(step.topic)
+            self._unrecorded.add(step.topic)
             self.tell(_RECORD, error)
             return False
         except HistoryForked as error:
@@ -79,7 +84,7 @@ class CommitHealth:
             return False
         if done or step is READ:
             self._alerts.end(step.topic)
-            self._alerts.end(_RECORD.topic)
+            self._recorded(step)
         return done
 
     def tell(self, step: CommitStep, error: Exception) -> None:
@@ -89,6 +94,13 @@ class CommitHealth:
     def sent(self) -> None:
         """Know that an entry of ours is committed, or that nothing waits any more."""
         self._alerts.end(SEND.topic)
+        self._recorded(SEND)
+
+    def _recorded(self, step: CommitStep) -> None:
+        """Know that the disk has room for *step*, or that it needs none."""
+        self._unrecorded.discard(step.topic)
+        if not self._unrecorded:
+            self._alerts.end(_RECORD.topic)
 
     def stop(self, reason: str) -> None:
         """Be read-only for as long as the bucket does not have our head."""

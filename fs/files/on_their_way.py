@@ -48,9 +48,8 @@ class OnTheirWay:
                     state=mark.state,
                     device="" if ours else self._work.device_name(mark.device),
                     bytes_left=(
-                        self._above(ino)
-                        # Else it is whole in the bucket as it was saved last, and still open.
-                        + (self._saved(attributes.size, blocks.get(ino)) if ino in waiting else 0)
+                        # What waits for nothing is whole in the bucket as it was saved last, and still open.
+                        self._left(ino, attributes.size if ino in waiting else 0, blocks.get(ino))
                         if ours
                         else None
                     ),
@@ -69,17 +68,21 @@ class OnTheirWay:
             if mark is not None and mark.device != self._work.device and ino not in ours:
                 yield ino, mark
 
-    def _above(self, ino: InodeNo) -> int:
-        """Return how many bytes have been written to *ino* that no save has named, and did not arrive."""
-        if (file := self._unsaved(ino)) is None:
-            return 0
-        arrived = sum(
-            each.length for each in file.staged if self._shipments.has_arrived(each.block.id)
-        )
-        return file.size - arrived
+    def _left(self, ino: InodeNo, saved: int, blocks: set[BlockId] | None) -> int:
+        """Return how many bytes of *ino* have not arrived; none counts twice, however often it was written.
+
+        Its first *saved* bytes lie in *blocks*, but for those that were written anew since: these lie where
+        they were written last.
+        """
+        file, above, missing = self._unsaved(ino), 0, 0
+        if file is not None:
+            above = sum(min(stop, saved) - min(start, saved) for start, stop in file.spans())
+            not_here = file.spans(lambda block: not self._shipments.has_arrived(block))
+            missing = sum(stop - start for start, stop in not_here)
+        return missing + self._saved(saved - above, blocks)
 
     def _saved(self, size: int, blocks: set[BlockId] | None) -> int:
-        """Return how much of a saved file of *size* bytes has not arrived, by the share of its *blocks*."""
+        """Return how much of *size* bytes of a saved file has not arrived, by the share of its *blocks*."""
         if not blocks:
             return size
         missing = sum(not self._shipments.has_arrived(block) for block in blocks)

@@ -15,6 +15,7 @@ the layers reach the replica in the order in which they were written.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.block_plan import Piece
 from lucidnode.fs.write.interval_buffer import IntervalBuffer
 from lucidnode.fs.write.staged_extents import StagedExtents
+from lucidnode.node.client.ids import BlockId
 
 
 class UnsavedAttributes(NamedTuple):
@@ -122,6 +124,24 @@ class UnsavedFile:
         """Bytes in all layers together; one that lies in several counts several times."""
         in_flight = sum(flight.size for flight in self.in_flight)
         return self.dirty.size + in_flight + sum(extent.length for extent in self.staged)
+
+    def spans(self, counts: Callable[[BlockId], bool] = lambda _: True) -> list[tuple[int, int]]:
+        """Return [start, stop) of what lies in any layer, in order; they neither overlap nor touch.
+
+        Of staged blocks only of those that *counts* is true of.
+        """
+        layers = [
+            *self.dirty.spans(),
+            *((piece.offset, piece.end) for flight in self.in_flight for piece in flight.pieces),
+            *((e.offset, e.offset + e.length) for e in self.staged if counts(e.block.id)),
+        ]
+        found: list[tuple[int, int]] = []
+        for start, stop in sorted(layers):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(stop, found[-1][1]))
+            else:
+                found.append((start, stop))
+        return found
 
     async def landed(self) -> None:
         """Return once nothing is in flight."""

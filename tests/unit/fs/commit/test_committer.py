@@ -13,7 +13,7 @@ import pytest
 from committer_fixture import KEYS, Bucket, Desk, Fault, VirtualClock
 
 from lucidnode.fs.commit.head_check import FRESH_S, MISSING_S
-from lucidnode.fs.errors import ReadOnly
+from lucidnode.fs.errors import NoSpace, ReadOnly
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.replica.inode import ROOT
@@ -170,6 +170,43 @@ async def test_what_cannot_be_committed_is_told_no_longer_once_nothing_waits(
         await office.settled(office.b)
         await office.clock.until(lambda: not office.a.alerts.current())
     assert office.a.daemon.why
+
+
+async def test_when_the_bucket_is_back_and_the_disk_is_full_people_are_sent_to_the_disk(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["cannot be committed now", "cannot be read now", "cannot be recorded"]
+    desk, names = office.a, Random(1)
+    database = desk.node.replica._database
+
+    def disk(pages: int) -> None:
+        database.rows(f"PRAGMA max_page_count = {pages}")
+
+    def fill() -> None:
+        while True:
+            desk.node.create(names.randbytes(120).hex().encode())
+
+    async with office.running(desk):
+        desk.node.create(b"f")
+        await office.settled(desk)
+        desk.daemon.reachable = False
+        await office.clock.pass_by(2 * FRESH_S)
+        ((pages,),) = database.rows("PRAGMA page_count")
+        disk(pages + 10)
+        with pytest.raises(NoSpace):
+            fill()
+        await office.clock.until(lambda: desk.alerts.is_on("journal:send"))
+        assert "no route to the bucket" in desk.causes()
+        desk.daemon.reachable = True
+        await office.clock.until(lambda: desk.alerts.is_on("journal:record"))
+        await office.clock.pass_by(30)
+        begun = desk.alerts.begun
+        await office.clock.pass_by(120)
+        assert [alert.topic for alert in desk.alerts.current()] == ["journal:record"]
+        assert desk.alerts.begun == begun, "it came and went"
+        disk(1_000_000)
+        await office.settled(desk)
+    assert not desk.alerts.current()
 
 
 async def test_a_copied_home_is_told_on_both_workstations(

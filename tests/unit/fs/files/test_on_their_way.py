@@ -13,9 +13,10 @@ from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import Extent, InodeNo
+from lucidnode.fs.write.block_plan import Piece
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.unfinished import Unfinished
-from lucidnode.fs.write.unsaved_file import UnsavedFile
+from lucidnode.fs.write.unsaved_file import PiecesInFlight, UnsavedFile
 from lucidnode.node.client.ids import BlockId, DeviceId
 
 REEL = b"reel" * 1000
@@ -78,3 +79,17 @@ def test_what_was_written_and_no_save_has_named_is_left(scene: Scene) -> None:
     assert scene.left == [("writing", 2 * len(REEL) + len(b"and more"))]
     scene.shipments.note_arrived([blocks[0].id])
     assert scene.left == [("writing", len(REEL) + len(b"and more"))]
+
+
+def test_what_is_written_anew_before_it_has_arrived_is_left_once(scene: Scene) -> None:
+    """A save of a file whose save before is still being uploaded, and which is longer."""
+    scene.node.write(scene.file, REEL)
+    unsaved = scene.unsaved[scene.file] = UnsavedFile(scene.file)
+    unsaved.dirty.write(1000, b"anew" * 500)
+    assert scene.left == [("writing", len(REEL))]
+    block = scene.node.blocks.seal(REEL + REEL)
+    unsaved.staged.lay([Extent(0, len(REEL) + 7, block, 0)])
+    unsaved.in_flight.append(PiecesInFlight([Piece(scene.file, 500, b"again" * 200)]))
+    assert scene.left == [("writing", len(REEL) + 7)]
+    scene.shipments.note_arrived([block.id])
+    assert scene.left == [("writing", 2500)]
