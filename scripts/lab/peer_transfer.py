@@ -110,8 +110,8 @@ class Peers:
         return moved(self.lab, (self.a.name, self.b.name), self.a.record.address, self.files)
 
     @contextmanager
-    def taking(self, rate: float) -> Iterator[Callable[[], float]]:
-        """Give what has all blocks served to who keeps nothing, and returns the seconds it took.
+    def taking(self, rate: float) -> Iterator[Callable[[], tuple[float, float]]]:
+        """Give what has all blocks served to who keeps nothing; it returns seconds, and his of CPU.
 
         In the place of b, which is stopped; the link is there before, and so costs nothing then.
         """
@@ -133,7 +133,13 @@ class Peers:
             print(file=peer.stdin, flush=True)
             if peer.stdout.readline() != "ready\n":
                 raise LabError("the peer that takes blocks has no link")
-            yield lambda: float(peer.communicate("\n")[0])
+
+            def take() -> tuple[float, float]:
+                assert peer.stdout is not None
+                seconds, cpu = map(float, peer.communicate("\n")[0].split())
+                return seconds, cpu
+
+            yield take
 
 
 def _fetched(socket: Path, project: ProjectId, sizes: list[tuple[str, int]]) -> float:
@@ -234,6 +240,8 @@ def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
     alone: list[float] = []
     serving: list[float] = []
     rates: list[float] = []
+    takers: list[float] = []
+    cores = os.cpu_count() or 1
     path = office.a.mount_point / office.name
     size = sum(each.stat().st_size for each in office.files)
     office.b.stop()
@@ -242,12 +250,22 @@ def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
         # For as long as the others move bytes.
         alone.append(_read_beside(path, lambda: time.sleep(size / _GBIT_BYTES_PER_S)))  # noqa: TID251
         with office.taking(_GBIT_BYTES_PER_S) as take:
-            serving.append(_read_beside(path, lambda: rates.append(size / take() * 8 / 1e9)))
+
+            def served() -> None:
+                seconds, cpu = take()
+                rates.append(size / seconds * 8 / 1e9)
+                takers.append(cpu / seconds / cores)
+
+            serving.append(_read_beside(path, served))
     yield _row("own reads, alone", "MiB/s", alone)
     yield _row("own reads, serving", "MiB/s", serving)
     yield _row("served meanwhile", "Gbit/s", rates, "1")
     ratios = [slow / quick for slow, quick in zip(serving, alone, strict=True)]
-    yield _row("own reads, serving to alone", "", ratios, "≥ 0.9")
+    yield _row("own reads, serving to alone", "", ratios)
+    yield _row("of all cores, with who takes", "", takers)
+    # Reads from memory take all cores there are, and he would be on another machine.
+    left = [ratio / (1 - taken) for ratio, taken in zip(ratios, takers, strict=True)]
+    yield _row("own reads, serving to alone, on the cores that he leaves", "", left, "≥ 0.9")
 
 
 def _read_beside(path: Path, work: Callable[[], None]) -> float:

@@ -1,4 +1,4 @@
-"""What README and --help promise of the command line is what the code does."""
+"""What the guide and --help promise of the command line is what the code does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lucidnode.fs import errors as fs_errors
 from lucidnode.node.client import errors as node_errors
 from lucidnode.where_projects_are import default_home
 
-README = REPOSITORY / "README.md"
+GUIDE = REPOSITORY / "docs/guides/engineers.md"
 
 
 def commands(
@@ -44,8 +44,8 @@ def test_the_help_of_every_command_shows_how_it_is_typed(
     assert " ".join(names) in after[1], text
 
 
-def test_the_readme_lists_the_exit_codes_with_their_sentences() -> None:
-    _, _, section = README.read_text("utf-8").partition("## Exit codes\n")
+def test_the_guide_lists_the_exit_codes_with_their_sentences() -> None:
+    _, _, section = GUIDE.read_text("utf-8").partition("## Exit codes\n")
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
     assert rows == [(str(code.value), code.meaning) for code in Exit]
 
