@@ -3,8 +3,8 @@
 Two workstations of a lab. `a` has the blocks, `b` asks its daemon for them as a mount would, many at
 a time; in turn with that a bare process where `a` is sends the same files to one where `b` is, which
 writes them to the same disk (`lab.bare_transfer`). Then `a` reads a file of its own through its mount,
-alone and while it serves 1 Gbit/s. Who takes that would be on another machine, so here he keeps
-nothing, and his kernel copies nothing (`lab.taking_peer`).
+alone, while it serves 1 Gbit/s, and while a bare process sends as much. Who takes that would be on
+another machine, so here he keeps nothing, and his kernel copies nothing (`lab.taking_peer`).
 """
 
 from __future__ import annotations
@@ -105,13 +105,14 @@ class Peers:
         with ProcessPoolExecutor(1, get_context("spawn")) as asking:
             return asking.submit(_fetched, self.b.socket, self.project, sizes).result()
 
-    def bare(self) -> tuple[Said, Said]:
+    def bare(self, *, rate: float = 0, keeps: bool = True) -> tuple[Said, Said]:
         """Move the same files by `sendfile`; return what the sender and the receiver say."""
-        return moved(self.lab, (self.a.name, self.b.name), self.a.record.address, self.files)
+        places = self.a.name, self.b.name
+        return moved(self.lab, places, self.a.record.address, self.files, rate=rate, keeps=keeps)
 
     @contextmanager
-    def taking(self, rate: float) -> Iterator[Callable[[], tuple[float, float]]]:
-        """Give what has all blocks served to who keeps nothing; it returns seconds, and his of CPU.
+    def taking(self, rate: float) -> Iterator[Callable[[], float]]:
+        """Give what has all blocks served to who keeps nothing, and returns the seconds it took.
 
         In the place of b, which is stopped; the link is there before, and so costs nothing then.
         """
@@ -133,13 +134,7 @@ class Peers:
             print(file=peer.stdin, flush=True)
             if peer.stdout.readline() != "ready\n":
                 raise LabError("the peer that takes blocks has no link")
-
-            def take() -> tuple[float, float]:
-                assert peer.stdout is not None
-                seconds, cpu = map(float, peer.communicate("\n")[0].split())
-                return seconds, cpu
-
-            yield take
+            yield lambda: float(peer.communicate("\n")[0])
 
 
 def _fetched(socket: Path, project: ProjectId, sizes: list[tuple[str, int]]) -> float:
@@ -239,9 +234,8 @@ def _transfers(office: Peers, rounds: int) -> Iterator[Row]:
 def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
     alone: list[float] = []
     serving: list[float] = []
+    beside_bare: list[float] = []
     rates: list[float] = []
-    takers: list[float] = []
-    cores = os.cpu_count() or 1
     path = office.a.mount_point / office.name
     size = sum(each.stat().st_size for each in office.files)
     office.b.stop()
@@ -250,25 +244,23 @@ def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
         # For as long as the others move bytes.
         alone.append(_read_beside(path, lambda: time.sleep(size / _GBIT_BYTES_PER_S)))  # noqa: TID251
         with office.taking(_GBIT_BYTES_PER_S) as take:
-
-            def served() -> None:
-                seconds, cpu = take()
-                rates.append(size / seconds * 8 / 1e9)
-                takers.append(cpu / seconds / cores)
-
-            serving.append(_read_beside(path, served))
+            serving.append(_read_beside(path, lambda: rates.append(size / take() * 8 / 1e9)))
+        beside_bare.append(
+            _read_beside(path, lambda: office.bare(rate=_GBIT_BYTES_PER_S, keeps=False))
+        )
     yield _row("own reads, alone", "MiB/s", alone)
     yield _row("own reads, serving", "MiB/s", serving)
+    yield _row("own reads, beside a bare sendfile", "MiB/s", beside_bare)
     yield _row("served meanwhile", "Gbit/s", rates, "1")
-    ratios = [slow / quick for slow, quick in zip(serving, alone, strict=True)]
-    yield _row("own reads, serving to alone", "", ratios)
-    yield _row("of all cores, with who takes", "", takers)
-    # Reads from memory take all cores there are, and he would be on another machine.
-    left = [ratio / (1 - taken) for ratio, taken in zip(ratios, takers, strict=True)]
-    yield _row("own reads, serving to alone, on the cores that he leaves", "", left, "≥ 0.9")
+    for name, slowed, aim in (
+        ("serving", serving, "≥ 0.9"),
+        ("beside a bare sendfile", beside_bare, ""),
+    ):
+        ratios = [slow / quick for slow, quick in zip(slowed, alone, strict=True)]
+        yield _row(f"own reads, {name} to alone", "", ratios, aim)
 
 
-def _read_beside(path: Path, work: Callable[[], None]) -> float:
+def _read_beside(path: Path, work: Callable[[], object]) -> float:
     """Return the MiB/s at which *path* is read, again and again, while *work* goes on."""
     with _running(work) as over:
         total, seconds = 0, 0.0
@@ -279,7 +271,7 @@ def _read_beside(path: Path, work: Callable[[], None]) -> float:
 
 
 @contextmanager
-def _running(work: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def _running(work: Callable[[], object]) -> Iterator[Callable[[], bool]]:
     failed: list[BaseException] = []
 
     def guarded() -> None:

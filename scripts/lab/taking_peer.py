@@ -3,7 +3,7 @@
     python -P -m lab.taking_peer HOME THEIR_HOME ADDRESS CONTROL_PORT PROJECT RATE
 
 It reads names and sizes of blocks up to an empty line, says that it is ready, takes them at the next
-line, and says how many seconds that took, and how many of CPU. In the place of the workstation of HOME, whose daemon does not run. A machine of its own would hash
+line, and says how many seconds that took. In the place of the workstation of HOME, whose daemon does not run. A machine of its own would hash
 and write what it gets; here all of that would be taken from the cores that serve. So the bytes end in
 the kernel, uncopied, and what a server has to do stays: each request is authorised as ever.
 """
@@ -117,8 +117,8 @@ async def _taken(
     project: ProjectId,
     rate: float,
     blocks: Sequence[tuple[str, int]],
-) -> tuple[float, float]:
-    """Take *blocks* at *rate* bytes a second; return the seconds that it took, and those of CPU."""
+) -> float:
+    """Take *blocks* at *rate* bytes a second; return the seconds that it took."""
     me, other = map(_identity, (home, theirs))
     members, outgoing = _Both(me, other), _Session()
     dialer = LinkDialer(
@@ -134,9 +134,9 @@ async def _taken(
             access = await outgoing.access
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        taken = await _asked(access, project, rate, blocks)
+        seconds = await _asked(access, project, rate, blocks)
         link.cancel()
-    return taken
+    return seconds
 
 
 def _identity(home: Path) -> DeviceIdentity:
@@ -148,8 +148,8 @@ def _identity(home: Path) -> DeviceIdentity:
 
 async def _asked(
     access: ClientSession, project: ProjectId, rate: float, blocks: Sequence[tuple[str, int]]
-) -> tuple[float, float]:
-    began, spent, asked = time.monotonic(), time.process_time(), 0
+) -> float:
+    began, asked = time.monotonic(), 0
     waiting = iter(blocks)
 
     async def ask() -> None:
@@ -164,7 +164,7 @@ async def _asked(
     async with asyncio.TaskGroup() as asking:
         for _ in range(_AT_ONCE):
             asking.create_task(ask())
-    return time.monotonic() - began, time.process_time() - spent
+    return time.monotonic() - began
 
 
 async def _one(
@@ -185,7 +185,7 @@ def main(home: str, theirs: str, address: str, port: str, project: str, rate: st
     blocks = [(name, int(size)) for name, size in map(str.split, iter(sys.stdin.readline, "\n"))]
     place = Candidate((address,), int(port))
     taken = _taken(Path(home), Path(theirs), place, parse_project_id(project), float(rate), blocks)
-    print(*asyncio.run(taken))
+    print(asyncio.run(taken))
 
 
 if __name__ == "__main__":
