@@ -13,10 +13,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import apsw
-from disk_record import ROOT, Cut, Inode, Make, Sync, Tree, Unlink, Write
-from recording_disk import RecordingDisk
+from disk_record import ROOT, Cut, Inode, Make, Step, Sync, Tree, Unlink, Write
 
 _DIRECTORY = 1 << 32
 """The inode of the directory in the record; those of its files follow."""
@@ -25,12 +25,26 @@ _SHARED_MEMORY = "-shm"
 """Ending of what is no file, but memory of the processes that have a database open."""
 
 
+class OtherFiles(Protocol):
+    """The recorded disk that holds all other files."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every write ends in ENOSPC."""
+
+    def note(self, step: Step) -> None:
+        """Record *step*, which was done beside it, after everything before."""
+
+    def lay_down(self, tree: Tree) -> None:
+        """Have it hold *tree*, all of it for certain, and nothing else."""
+
+
 class RecordingDatabase:
     """Records *directory* as `NAME` in the highest directory of *disk*."""
 
     NAME = b"replica"
 
-    def __init__(self, directory: Path, disk: RecordingDisk) -> None:
+    def __init__(self, directory: Path, disk: OtherFiles) -> None:
         self.directory = directory
         self._disk = disk
         self._inodes: dict[str, int] = {}
@@ -153,7 +167,7 @@ class _Files(apsw.VFS):
 
 
 @contextlib.contextmanager
-def recording_database(directory: Path, disk: RecordingDisk) -> Iterator[RecordingDatabase]:
+def recording_database(directory: Path, disk: OtherFiles) -> Iterator[RecordingDatabase]:
     """Record what is done to databases in the new *directory* from now on.
 
     Their syncs are recorded where the process asks the kernel for them: the replica syncs its log

@@ -112,16 +112,20 @@ class Recorder(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         found = self._inodes[inode]
         if fields.update_size:
-            del found.data[attr.st_size :]
-            found.data.extend(bytes(attr.st_size - len(found.data)))
-            self._unsynced.add(inode)
-            self._note(Cut(inode, attr.st_size))
+            self._cut(inode, attr.st_size)
         if fields.update_mode:
             found.mode = attr.st_mode
             self._note(Mode(inode, attr.st_mode))
         if fields.update_mtime:
             self._times[inode] = attr.st_mtime_ns
         return self._entry(inode)
+
+    def _cut(self, ino: int, size: int) -> None:
+        data = self._inodes[ino].data
+        del data[size:]
+        data.extend(bytes(size - len(data)))
+        self._unsynced.add(ino)
+        self._note(Cut(ino, size))
 
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: Any
@@ -175,6 +179,8 @@ class Recorder(pyfuse3.Operations):
                 await asyncio.sleep(0.01)
             if self._fault:
                 raise pyfuse3.FUSEError(int(self._fault))
+        if flags & os.O_TRUNC:  # the kernel leaves that to us
+            self._cut(inode, 0)
         return pyfuse3.FileInfo(fh=inode, keep_cache=True)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
