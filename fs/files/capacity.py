@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lucidnode.fs.replica.quota import Quota
+
 _FREE_BYTES = 1 << 50
 """What is always free: a petabyte. Programs refuse to write where nothing is."""
 
@@ -22,26 +24,31 @@ class Capacity(NamedTuple):
     unit: int
     units: int
     free_units: int
+    available_units: int
+    """f_bavail, which is what `df` calls available: never more than *free_units*."""
     files: int
     free_files: int
 
 
-def capacity(used_bytes: int, used_files: int, limit_bytes: int) -> Capacity:
+def capacity(used_bytes: int, used_files: int, quota: Quota) -> Capacity:
     """Return what a project with these totals shows; what is used is rounded up to whole units.
 
-    It may have *limit_bytes* at most, 0 for no limit.
+    Its size is what *quota* lets it have at most, and available what is left until people are told:
+    as ext4 and XFS show the quotas of their projects, but that these show the lower limit as both.
     """
     used_bytes = min(used_bytes, _MAX_USED_BYTES)
     unit = _MIN_UNIT_BYTES
     while -(-used_bytes // unit) + _FREE_BYTES // unit > _MAX_UNITS:
         unit *= 2
-    free = _FREE_BYTES // unit
-    if limit_bytes:
-        free = min(free, max(limit_bytes - used_bytes, 0) // unit)
+    free = available = _FREE_BYTES // unit
+    if limit := quota.hard or quota.soft:
+        free = min(free, max(limit - used_bytes, 0) // unit)
+        available = min(free, max((quota.soft or limit) - used_bytes, 0) // unit)
     return Capacity(
         unit=unit,
         units=-(-used_bytes // unit) + free,
         free_units=free,
+        available_units=available,
         files=_MAX_UNITS,
         free_files=max(_MAX_UNITS - used_files, 0),
     )

@@ -45,6 +45,7 @@ from lucidnode.fs.replica.intents import (
     SetAttributes,
     Unlink,
 )
+from lucidnode.fs.replica.quota import quota_of
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.name_table import check_length
 from lucidnode.fs.write.group_sync import GroupSync
@@ -208,7 +209,7 @@ class FileSystem:
 
     def capacity(self) -> Capacity:
         """Return what the project shows of its size and of what it may have."""
-        return capacity(*self.usage(), self._writer.quota.hard)
+        return capacity(*self.usage(), quota_of(self._replica.tree))
 
     # -- names -------------------------------------------------------------------------------
 

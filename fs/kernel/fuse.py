@@ -163,7 +163,8 @@ class FuseOperations(pyfuse3.Operations):
             answer = pyfuse3.StatvfsData()
             answer.f_bsize = answer.f_frsize = shown.unit
             answer.f_blocks = shown.units
-            answer.f_bfree = answer.f_bavail = shown.free_units
+            answer.f_bfree = shown.free_units
+            answer.f_bavail = shown.available_units
             answer.f_files = shown.files
             answer.f_ffree = answer.f_favail = shown.free_files
             answer.f_namemax = 255

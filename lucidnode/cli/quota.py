@@ -58,8 +58,8 @@ def quota_command(
     """Show how much PROJECT may hold, or set it; for owners. SIZE is as 500G or 2T.
 
     What counts is the sum of the sizes that files show. `df` shows the hard limit as the size of
-    the drive; at it, what would make a file larger is refused, on every workstation. What is
-    written over or deleted never is.
+    the drive, and as available what is left to the soft one. At the hard limit, what would make a
+    file larger is refused, on every workstation; what is written over or deleted never is.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,12 +298,19 @@ def test_a_quota_is_the_size_of_the_drive_and_stops_what_grows(studio: Studio) -
         told = os.statvfs(drive)
         return told.f_blocks * told.f_frsize
 
+    def df() -> list[int]:
+        asked = ["df", "--block-size=1M", "--output=size,used,avail", str(drive)]
+        return [int(each) for each in subprocess.check_output(asked).split()[-3:]]
+
     before = size()
     used = json.loads(station.unlocked("quota", "demo", "--json").out)["bytes"]
     limit = used + 5_000_000
-    set_to = json.loads(station.unlocked("quota", "demo", "--hard", str(limit), "--json").out)
-    assert (set_to["hard"], set_to["soft"]) == (limit, None)
-    until(lambda: size() < 2 * limit + 2**20, 240)
+    soft = used + 2_500_000
+    set_to = station.unlocked("quota", "demo", f"--hard={limit}", f"--soft={soft}", "--json")
+    assert json.loads(set_to.out) == {"bytes": used, "soft": soft, "hard": limit}
+    taken = -(-used // 2**20)
+    # Of the 5 MB that are left, people are told behind the first two and a half.
+    until(lambda: df() == [taken + 4, taken, 2], 240)
     (drive / "small").write_bytes(bytes(1_000_000))
     with pytest.raises(OSError, match="quota"):
         (drive / "large").write_bytes(bytes(6_000_000))
