@@ -8,13 +8,14 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import msgspec
 
 from lucidnode.fs.checkpoints.attested import words_on
 from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
-from lucidnode.fs.checkpoints.pieces import rows_in
+from lucidnode.fs.checkpoints.pieces import RowKey, TableRows, rows_in
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.errors import BadCheckpoint, BlockError, KeyMissing
 from lucidnode.fs.format.block import open_block
@@ -199,7 +200,7 @@ class Newcomer:
             (since, piece, fetches.create_task(self._fetched(piece)))
             for since, piece in islice(wanted, AT_ONCE)
         )
-        of_part, last = -1, None
+        read = _Reading()
         while coming:
             since, piece, fetch = coming.popleft()
             plaintext = await fetch
@@ -209,10 +210,7 @@ class Newcomer:
             )
             # What has arrived is taken from the daemon, and the next is asked for.
             await asyncio.sleep(0)
-            if since != of_part:
-                of_part, last = since, None
-            found, last = rows_in(plaintext, piece.digest, is_base=since == 0, after=last)
-            await load.put(found)
+            await load.put(partial(read.rows, since, piece, plaintext))
 
     async def _fetched(self, piece: CheckpointPiece) -> bytes:
         """Return what the block of *piece* holds. Raises a NodeError, BlockError or KeyMissing."""
@@ -233,6 +231,21 @@ class Newcomer:
             "that device.",
             lasts_s=EVENT_S,
         )
+
+
+class _Reading:
+    """Where a reader of pieces stands: the part, by the entry it begins behind, and its last row."""
+
+    def __init__(self) -> None:
+        self._part = -1
+        self._last: RowKey | None = None
+
+    def rows(self, since: int, piece: CheckpointPiece, plaintext: bytes) -> list[TableRows]:
+        """Return the rows of the next *piece*, of the part behind entry *since*. Raises BadCheckpoint."""
+        if since != self._part:
+            self._part, self._last = since, None
+        found, self._last = rows_in(plaintext, piece.digest, is_base=since == 0, after=self._last)
+        return found
 
 
 @contextlib.contextmanager

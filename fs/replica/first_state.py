@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,6 +19,9 @@ from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
 from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
+
+_AHEAD = 1
+"""Pieces that wait for the thread, so that it does not stand still."""
 
 _IN_ONE = 50
 """Rows that one statement puts: less than half the work for each than with one."""
@@ -67,20 +71,26 @@ class FirstState:
 
 
 class StateLoad:
-    """A state that is being put into *copy*, in one *thread*, while its next rows are made ready."""
+    """A state that is being put into *copy*, in one *thread*, while what comes next is fetched.
+
+    Rows are decoded and put in the same thread: in two they would wait for each other at every statement, for
+    the lock of the interpreter.
+    """
 
     def __init__(self, copy: FilledCopy, thread: ThreadPoolExecutor) -> None:
         self._copy = copy
         self._thread = thread
-        self._under_way: asyncio.Future[None] | None = None
+        self._under_way: deque[asyncio.Future[None]] = deque()
 
-    async def put(self, rows: Iterable[StateRows]) -> None:
-        """Begin to put *rows*, in the place of those with their keys, once those before are in.
+    async def put(self, rows: Callable[[], Iterable[StateRows]]) -> None:
+        """Have what *rows* returns in the thread put there, behind what came before; little waits for it at once.
 
-        Raises NoSpace, or a ReplicaError: for those before.
+        A row takes the place of one with its key. Raises NoSpace, a ReplicaError, or what *rows* raises:
+        for those before.
         """
-        await self._ready()
-        self._begin(lambda: self._put(rows))
+        while len(self._under_way) > _AHEAD:
+            await self._oldest()
+        self._begin(lambda: self._put(rows()))
 
     async def has_parts(self) -> bool:
         """Tell whether of the content of some file more is to follow (its version is below zero).
@@ -102,17 +112,22 @@ class StateLoad:
 
     async def ended(self) -> None:
         """Return once nothing is under way any more; if that fails, something else has ended this."""
-        if self._under_way is not None:
-            await asyncio.wait([self._under_way])
-            self._under_way.exception()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+            for work in self._under_way:
+                work.exception()
 
     def _begin(self, work: Callable[[], None]) -> None:
-        self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._under_way.append(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     async def _ready(self) -> None:
-        if self._under_way is not None:
-            # Whoever waits may be cancelled; the thread goes on.
-            await asyncio.shield(self._under_way)
+        while self._under_way:
+            await self._oldest()
+
+    async def _oldest(self) -> None:
+        # Whoever waits may be cancelled; the thread goes on.
+        await asyncio.shield(self._under_way[0])
+        _ = self._under_way.popleft()
 
     def _put(self, rows: Iterable[StateRows]) -> None:
         for table, there, gone in rows:

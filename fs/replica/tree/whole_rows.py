@@ -1,9 +1,14 @@
-"""The rules for single rows (row_rules.py), asked of whole tables: for rows that no entry brought.
+"""The rules for single rows (row_rules.py), for rows that no entry brought: a first mount of a million files brings four million.
 
-`row_rules` judges a change at a time, and a first mount of a million files brings four million rows. That every column has the type of its table is for STRICT tables to see to.
+What one column may hold is in its type, which whoever decodes rows looks at on the way; what several hold
+together, or a part of one, is a condition of SQL, which `whole_tree` asks where it looks at each row anyway.
 """
 
 from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from lucidnode.fs.format.geometry import MAX_PLAIN_BYTES, PAGE_BYTES
 from lucidnode.fs.format.keys import MAX_EPOCH
@@ -17,48 +22,61 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 
-_U32 = 2**32 - 1
 
-_KEPT = {
-    "inode": f"""
-        ino BETWEEN 1 AND {MAX_INO}
-        AND kind IN ({", ".join(str(kind.value) for kind in Kind)})
-        AND mode BETWEEN 0 AND {0o7777}
-        AND uid BETWEEN 0 AND {_U32} AND gid BETWEEN 0 AND {_U32}
-        AND size BETWEEN 0 AND {MAX_FILE_SIZE}
-        AND nlink BETWEEN 0 AND {_U32} AND rdev BETWEEN 0 AND {_U32}
-        AND (kind = {Kind.FILE.value} OR size = length(target))
-        AND (target = x'' OR kind = {Kind.SYMLINK.value}
-            AND length(target) <= {MAX_TARGET_BYTES} AND instr(target, x'00') = 0)""",
-    "name": f"""
-        parent BETWEEN 1 AND {MAX_INO} AND ino BETWEEN {ROOT + 1} AND {MAX_INO}
-        AND length(name) BETWEEN 1 AND {MAX_NAME_BYTES}
-        AND instr(name, x'2f') = 0 AND instr(name, x'00') = 0
-        AND name NOT IN (x'2e', x'2e2e')""",
-    "extent": f"""
-        ino BETWEEN {ROOT + 1} AND {MAX_INO}
-        AND offset BETWEEN 0 AND {MAX_FILE_SIZE} AND length BETWEEN 1 AND {MAX_PLAIN_BYTES}
-        AND offset + length <= {MAX_FILE_SIZE}
-        AND length(block) = 32 AND block_offset BETWEEN 0 AND {MAX_PLAIN_BYTES - 1}""",
-    "block": f"""
-        length(id) = 32 AND length(nonce) = 32 AND epoch BETWEEN 1 AND {MAX_EPOCH}
-        AND size BETWEEN 1 AND {MAX_PLAIN_BYTES} AND size % {PAGE_BYTES} = 0""",
-    "xattr": f"""
-        ino BETWEEN 1 AND {MAX_INO} AND length(name) BETWEEN 1 AND {MAX_NAME_BYTES}
-        AND instr(name, x'00') = 0 AND length(value) <= {MAX_XATTR}""",
+def _number(least: int, most: int, multiple_of: int | None = None) -> Any:
+    return Annotated[int, msgspec.Meta(ge=least, le=most, multiple_of=multiple_of)]
+
+
+def _bytes(least: int, most: int) -> Any:
+    return Annotated[bytes, msgspec.Meta(min_length=least, max_length=most)]
+
+
+_INO = _number(1, MAX_INO)
+_FILE = _number(ROOT + 1, MAX_INO)
+_U32 = _number(0, 2**32 - 1)
+_SIZE = _number(0, MAX_FILE_SIZE)
+_TIME = _number(-(2**63), 2**63 - 1)
+_HASH = _bytes(32, 32)
+
+COLUMN_TYPES: dict[str, tuple[Any, ...]] = {
+    "inode": (
+        _INO,
+        Literal[tuple(kind.value for kind in Kind)],
+        _number(0, 0o7777),
+        _U32,
+        _U32,
+        _SIZE,
+        _U32,
+        _TIME,
+        _TIME,
+        _TIME,
+        _U32,
+        _bytes(0, MAX_TARGET_BYTES),
+        _TIME,
+    ),
+    "name": (_INO, _bytes(1, MAX_NAME_BYTES), _FILE),
+    "extent": (
+        _FILE,
+        _SIZE,
+        _number(1, MAX_PLAIN_BYTES),
+        _HASH,
+        _number(0, MAX_PLAIN_BYTES - 1),
+    ),
+    "block": (
+        _HASH,
+        _number(1, MAX_EPOCH),
+        _HASH,
+        _number(PAGE_BYTES, MAX_PLAIN_BYTES, multiple_of=PAGE_BYTES),
+    ),
+    "xattr": (_INO, _bytes(1, MAX_NAME_BYTES), _bytes(0, MAX_XATTR)),
 }
-"""What holds of a row that an entry may add by `row_rules`, and of no other."""
+"""What each column of a replicated table may hold, as msgspec has it."""
 
-_BROKEN_BY = {
-    "inode": "a file that cannot be",
-    "name": "a name that no file can have",
-    "extent": "an extent that cannot be",
-    "block": "a block that cannot be",
-    "xattr": "an extended attribute that no file can have",
+BROKEN_IF: dict[str, str] = {
+    "inode": f"""(kind != {Kind.FILE.value} AND size != length(target)
+        OR target != x'' AND (kind != {Kind.SYMLINK.value} OR instr(target, x'00') > 0))""",
+    "name": "(instr(name, x'2f') > 0 OR instr(name, x'00') > 0 OR name IN (x'2e', x'2e2e'))",
+    "extent": f"(offset + length > {MAX_FILE_SIZE})",
+    "xattr": "(instr(name, x'00') > 0)",
 }
-
-ROW_BREACHES = tuple(
-    (_BROKEN_BY[table], f"SELECT 1 FROM {table} WHERE NOT ({kept}) LIMIT 1")  # noqa: S608  # ours
-    for table, kept in _KEPT.items()
-)
-"""What a row breaks, and a query that finds something if one does."""
+"""When rows whose columns may be so cannot be all the same, by table."""

@@ -855,8 +855,9 @@ async def test_a_first_state_is_there_whole_or_not_at_all_whenever_the_power_is_
     disk.sync_everything()
     disk.mark("nothing")
     async with replica.first_state.loading(Head(Seq(7), bytes(32))) as load:
-        await load.put([("inode", [(0, 1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, b"", 0), *rows], [])])
-        await load.put([("name", names, [])])
+        root = (0, 1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, b"", 0)
+        await load.put(lambda: [("inode", [root, *rows], [])])
+        await load.put(lambda: [("name", names, [])])
     replica.close()
     disk.mark("loaded")
     found = set()

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def load(
     try:
         async with replica.first_state.loading(HEAD) as loading:
             for piece in pieces(rows):
-                await loading.put(piece)
+                await loading.put(partial(list, piece))
             if meanwhile is not None:
                 await meanwhile(loading)
             await loading.keep(HEAD, b"contents")
@@ -107,8 +108,10 @@ async def test_a_row_in_the_place_of_one_and_one_that_is_gone(tmp_path: Path) ->
     rows = state(tmp_path)
 
     async def more(loading: StateLoad) -> None:
-        await loading.put([("xattr", [(4, 1, b"user.one", b"a"), (4, 1, b"user.two", b"a")], [])])
-        await loading.put([("xattr", [(4, 1, b"user.one", b"b")], [(1, b"user.two")])])
+        await loading.put(
+            lambda: [("xattr", [(4, 1, b"user.one", b"a"), (4, 1, b"user.two", b"a")], [])]
+        )
+        await loading.put(lambda: [("xattr", [(4, 1, b"user.one", b"b")], [(1, b"user.two")])])
 
     await load(tmp_path, rows, more)
     replica = opened(tmp_path)
@@ -140,7 +143,7 @@ async def test_what_ends_it_early_leaves_it_as_it_was(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async def refused(loading: StateLoad) -> None:
-        await loading.put([("inode", [(0, 1)], [])])
+        await loading.put(lambda: [("inode", [(0, 1)], [])])
 
     loading = asyncio.ensure_future(load(tmp_path, rows, stuck))
     await reached.wait()
@@ -167,7 +170,7 @@ async def test_a_cancelled_load_waits_for_its_thread_and_holds_up_nobody(tmp_pat
         yield from ()
 
     async def put_slowly(loading: StateLoad) -> None:
-        await loading.put(slow())
+        await loading.put(slow)
 
     loading = asyncio.ensure_future(load(tmp_path, {}, put_slowly))
     while not begun.is_set():
@@ -194,7 +197,7 @@ async def test_of_two_failures_at_once_the_one_that_ends_it_is_told(tmp_path: Pa
         raise ChangesetUnfit("no row")
 
     async def both(loading: StateLoad) -> None:
-        await loading.put(broken())
+        await loading.put(broken)
         begun.wait()
         raise Unavailable("no block")
 
