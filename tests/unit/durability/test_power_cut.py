@@ -386,6 +386,36 @@ async def test_what_was_applied_before_the_barrier_is_there_and_a_prefix_of_the_
         after.close()
 
 
+async def test_whenever_the_power_is_cut_as_the_log_is_moved_and_starts_over_a_prefix_is_there(
+    disk: RecordingDisk,
+) -> None:
+    node = Node(disk.path / "replica.db", "a", Blocks())
+    database = node.replica._database
+    for number in range(8):
+        node.create(b"%d" % number)
+    await node.replica.barrier()
+    disk.mark("barrier")
+    database._checkpoints._checkpoint_beside()
+    with database._checkpoints._running:  # until it has ended
+        disk.mark("moved")
+    node.create(b"8")
+    disk.mark("begun anew")
+    await node.replica.barrier()
+    disk.mark("end")
+    for number, moment in enumerate(disk.every_moment("barrier", "end")):
+        least = 9 if moment.marks()[-1] == "end" else 8
+        if number % 3 and least == 8:
+            continue
+        for tree in outcomes(moment, number, 1):
+            with laid_down(tree) as left:
+                after = Node(left / "replica.db", "a", Blocks())
+                names = after.names()
+                assert names == [b"%d" % name for name in range(len(names))]
+                assert least <= len(names) <= 9
+                after.close()
+    node.close()
+
+
 async def test_a_replica_that_was_closed_and_opened_again_has_what_its_barrier_covered(
     disk: RecordingDisk,
 ) -> None:
