@@ -249,7 +249,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             _keep_uploads_sound(ground, write, commit, client, tasks)
             tasks.keep("looking how much the project may hold", write.quota.run)
             tasks.keep("noting how far webhooks are", webhooks.run)
-            snapshots = SnapshotMaker(replica, work.device, clock)
+            snapshots = SnapshotMaker(
+                replica, work.device, client, commit.committer.life.end_seen_s, clock
+            )
             tasks.keep("making snapshots by the schedule", snapshots.run)
             if spec.collection_requests:
                 collection = daily_collection(spec, SOCKET, replica, work.device, alerts, clock)

@@ -384,7 +384,7 @@ async def _serving(
                 mounts=mounts,
                 relay=office.relay,
                 welcome=mount_welcome(context, store, cache, staging),
-                topics=topics(facts, dashboard, webhooks),
+                topics=topics(facts, dashboard, webhooks, store.skew_s),
                 orders=orders.by_word(),
                 questions={
                     "invitations/asked": invitations.asked,

@@ -343,12 +343,18 @@ async def webhook_service(context: NodeContext, roster: RosterService, tasks: Ta
 
 
 def topics(
-    facts: StatusSnapshot, dashboard: DashboardServer, webhooks: Webhooks
+    facts: StatusSnapshot,
+    dashboard: DashboardServer,
+    webhooks: Webhooks,
+    skew_s: Callable[[], float | None],
 ) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Return what commands may ask for, each by the word that `DaemonClient.facts` sends for it."""
 
     async def way_in() -> dict[str, str]:
         return {"url": dashboard.way_in}
+
+    async def store_clock() -> dict[str, float | None]:
+        return {"ahead_s": skew_s()}
 
     return {
         "status": facts.status,
@@ -360,6 +366,7 @@ def topics(
         "conflicts": facts.conflicts,
         "alerts": facts.alerts,
         "dashboard": way_in,
+        "store-clock": store_clock,
         "webhooks": webhooks.facts,
     }
 

@@ -109,6 +109,10 @@ class SignsOfLife:
         since = max(since, self._heard_at.get(device, self._began_at))
         return self._end_seen_at is not None and self._end_seen_at - since >= ttl_s
 
+    def end_seen_s(self) -> float | None:
+        """Return for how many seconds the end of the log was not looked for, and seen; None if it never was."""
+        return None if self._end_seen_at is None else self._clock.boot() - self._end_seen_at
+
     def is_failing(self) -> bool:
         """Tell whether the last look at the log has failed."""
         return self._failing_since is not None

@@ -1,13 +1,17 @@
 """Makes the snapshots of a schedule, and takes them away, in every mount that may write.
 
 No workstation has that job alone: each waits a while of its own into a slot, and finds that another
-has made it. Where two do it at once, both give the same name, and only one has it.
+has made it. Where two do it at once, both give the same name, and only one has it. Whose clock is wrong
+goes by the store's, and who has slept looks at the journal first: what has the name of a quarter of an hour is
+a state of that quarter.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from lucidnode.fs.errors import FileError
 from lucidnode.fs.format.project_facts import COLLECTION, collection_turn_in
@@ -22,12 +26,14 @@ from lucidnode.fs.snapshots.schedule import (
     surplus,
 )
 from lucidnode.fs.snapshots.snapshot_row import (
+    NamedRow,
     SnapshotRow,
     attribute,
     attribute_of,
     snapshots_of,
 )
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId
 
 _LOOK_INTERVAL_S = 30.0
@@ -36,11 +42,27 @@ _SPREAD_S = 120
 """Seconds over which the workstations of a studio are spread, so that mostly the first does it."""
 
 
-class SnapshotMaker:
-    """Does it for one mount."""
+class StoreClock(Protocol):
+    """What is asked of the daemon (DaemonClient)."""
 
-    def __init__(self, replica: Replica, device: DeviceId, clock: Clock) -> None:
+    async def store_ahead_s(self) -> float | None:
+        """Return by how many seconds the store's clock is ahead of ours, if it has one."""
+
+
+class SnapshotMaker:
+    """Does it for one mount. *end_seen_s* returns how long ago the end of the journal was seen, if ever."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        device: DeviceId,
+        store: StoreClock,
+        end_seen_s: Callable[[], float | None],
+        clock: Clock,
+    ) -> None:
         self._replica = replica
+        self._store = store
+        self._end_seen_s = end_seen_s
         self._clock = clock
         self._wait_s = int(device[:8], 16) % _SPREAD_S
 
@@ -48,24 +70,29 @@ class SnapshotMaker:
         """Look every half minute, until cancelled."""
         while True:
             await self._clock.sleep(_LOOK_INTERVAL_S)
-            # The project may be read-only now, the disk full: the next look tries again.
-            with contextlib.suppress(FileError):
-                self.look()
+            # The project may be read-only now, the disk full, the daemon away: the next look tries again.
+            with contextlib.suppress(FileError, NodeError):
+                await self.look()
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Make the snapshot of this slot if it is due, and take away what does not stay.
 
-        Nothing is made where nothing was committed since the newest. Raises a FileError.
+        Nothing is made where nothing was committed since the newest. Raises a FileError or a NodeError.
         """
-        tree, wall_ns = self._replica.tree, self._clock.wall_ns()
-        schedule = schedule_of(tree)
+        tree = self._replica.tree
+        if schedule_of(tree) is None and not any(each.row.scheduled for each in snapshots_of(tree)):
+            return
+        ahead_s = await self._store.store_ahead_s() or 0.0
+        wall_ns = self._clock.wall_ns() + int(ahead_s * 1e9)
         wall_s = wall_ns / 1e9
-        snapshots = snapshots_of(tree)
+        into_slot_s = wall_s % SLOT_S
+        end_seen_s = self._end_seen_s()
+        # What others did before the slot began may not be here yet: this machine may have slept.
+        if into_slot_s < self._wait_s or end_seen_s is None or end_seen_s > into_slot_s:
+            return
+        schedule, snapshots = schedule_of(tree), snapshots_of(tree)
         scheduled = [each for each in snapshots if each.row.scheduled]
-        if schedule is None and not scheduled:
-            return
-        if wall_s % SLOT_S < self._wait_s:
-            return
+        now = datetime.fromtimestamp(wall_s, UTC)
         name = slot_name(slot_at(wall_s))
         head = self._replica.pending.head().seq
         newest = max((each.row.seq for each in scheduled), default=-1)
@@ -73,10 +100,14 @@ class SnapshotMaker:
         changed = head if turn is None else turn.last_change(head)
         # The entry behind the newest is the one that gave it its name.
         has_changed = newest < 0 or not newest <= changed <= newest + 1
-        if schedule is not None and has_changed and all(each.name != name for each in snapshots):
-            row = SnapshotRow(seq=head, wall_ns=wall_ns, scheduled=True)
+        new = NamedRow(name, SnapshotRow(seq=head, wall_ns=wall_ns, scheduled=True))
+        if (
+            has_changed
+            and all(each.name != name for each in snapshots)
+            and new not in surplus([*snapshots, new], schedule, now)
+        ):
             self._replica.apply(
-                SetXattr(ROOT, attribute(name), row.encoded(), wall_ns, XATTR_CREATE)
+                SetXattr(ROOT, attribute(name), new.row.encoded(), wall_ns, XATTR_CREATE)
             )
-        for each in surplus(snapshots_of(tree), schedule, datetime.fromtimestamp(wall_s, UTC)):
+        for each in surplus(snapshots_of(tree), schedule, now):
             self._replica.apply(RemoveXattr(ROOT, attribute_of(each), wall_ns))

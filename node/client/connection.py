@@ -510,6 +510,11 @@ class DaemonClient:
         async with self._request("GET", f"/v1/{topic}", timeout=_PROMPT) as answer:
             return facts_in(await answer.read())
 
+    async def store_ahead_s(self) -> float | None:
+        """Return by how many seconds the store's clock was ahead of ours at its last answer, if it says."""
+        ahead_s: float | None = (await self.facts("store-clock"))["ahead_s"]
+        return ahead_s
+
     async def order(self, what: str) -> None:
         """Have the daemon do *what*: `cache/clear`, `credentials/look` or `exit`, and the like."""
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):

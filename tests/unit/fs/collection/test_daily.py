@@ -206,24 +206,29 @@ async def test_where_nothing_happens_there_is_one_round_and_another_when_a_list_
     assert len(place.rounds) == 3
 
 
+class NoClock:
+    async def store_ahead_s(self) -> float | None:
+        return None
+
+
 async def test_the_schedule_of_snapshots_does_not_take_a_round_for_a_change(place: Place) -> None:
-    maker = SnapshotMaker(place.node.replica, OURS, place.clock)
+    maker = SnapshotMaker(place.node.replica, OURS, NoClock(), lambda: 0.0, place.clock)
     schedule = SetXattr(ROOT, SCHEDULE, Schedule().encoded(), place.clock.wall_ns())
     place.node.replica.apply(schedule)
     place.journal.settle(place.node)
-    maker.look()
+    await maker.look()
     place.journal.settle(place.node)
     for _ in range(3):
         place.ends = Collected(due_ns=place.clock.wall_ns() + DAY_NS, entries=0)
         await place.live(2 * 86_400)
-        maker.look()
+        await maker.look()
         place.journal.settle(place.node)
     assert len(place.rounds) == 6
     assert len(snapshots_of(place.node.replica.tree)) == 1
     place.change()
     place.journal.settle(place.node)
     await place.clock.pass_by(900)
-    maker.look()
+    await maker.look()
     assert len(snapshots_of(place.node.replica.tree)) == 2
 
 

@@ -13,6 +13,7 @@ from past_fixture import Chronicle
 
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import RemoveXattr, SetXattr
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.snapshots.schedule import (
     SCHEDULE,
     SLOT_S,
@@ -23,7 +24,7 @@ from lucidnode.fs.snapshots.schedule import (
     surplus,
 )
 from lucidnode.fs.snapshots.snapshot_maker import SnapshotMaker
-from lucidnode.fs.snapshots.snapshot_row import NamedRow, SnapshotRow, snapshots_of
+from lucidnode.fs.snapshots.snapshot_row import NamedRow, SnapshotRow, attribute, snapshots_of
 from lucidnode.node.client.ids import DeviceId, Seq
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -85,6 +86,18 @@ async def chronicle(tmp_path: Path) -> Chronicle:
     return chronicle
 
 
+class NoClock:
+    """A store that says no time, as a directory."""
+
+    async def store_ahead_s(self) -> float | None:
+        return None
+
+
+def maker_of(replica: Replica, device: DeviceId, chronicle: Chronicle) -> SnapshotMaker:
+    """Return one that has just seen the end of the journal."""
+    return SnapshotMaker(replica, device, NoClock(), lambda: 0.0, chronicle.clock)
+
+
 async def at(chronicle: Chronicle, seconds: float) -> None:
     """Let the clock go on to so many seconds into the next slot."""
     now = chronicle.clock.wall_ns() / 1e9
@@ -95,22 +108,22 @@ async def test_a_slot_has_one_snapshot_and_only_if_something_was_committed(
     chronicle: Chronicle,
 ) -> None:
     node = chronicle.node
-    maker = SnapshotMaker(node.replica, FIRST, chronicle.clock)
+    maker = maker_of(node.replica, FIRST, chronicle)
     await at(chronicle, 1)
     changed = node.replica.tree.attributes(ROOT)
-    maker.look()
-    maker.look()
+    await maker.look()
+    await maker.look()
     [made] = snapshots_of(node.replica.tree)
     assert (made.row.seq, made.row.scheduled) == (1, True)
     assert made.name == slot_name(slot_at(chronicle.clock.wall_ns() / 1e9))
     assert node.replica.tree.attributes(ROOT) == changed, "no program sees a change"
     await chronicle.commit()
     await at(chronicle, 1)
-    maker.look()
+    await maker.look()
     assert len(snapshots_of(node.replica.tree)) == 1, "nothing has happened since"
     node.create(b"a")
     await chronicle.commit()
-    maker.look()
+    await maker.look()
     assert [each.row.seq for each in snapshots_of(node.replica.tree)] == [1, 3]
 
 
@@ -133,14 +146,14 @@ async def test_who_is_later_finds_it_made_and_who_is_at_once_makes_the_same(
                 loop.cancel()
 
     await together()
-    first = SnapshotMaker(chronicle.node.replica, FIRST, chronicle.clock)
-    last = SnapshotMaker(other.node.replica, LAST, chronicle.clock)
+    first = maker_of(chronicle.node.replica, FIRST, chronicle)
+    last = maker_of(other.node.replica, LAST, chronicle)
     await at(chronicle, 60)
-    last.look()
+    await last.look()
     assert snapshots_of(other.node.replica.tree) == [], "it waits for its turn"
-    first.look()
+    await first.look()
     await chronicle.clock.pass_by(60)
-    last.look()
+    await last.look()
     assert other.node.replica.pending.has_work(), "it has not heard of the other one"
     await together()
     ours, theirs = (snapshots_of(desk.node.replica.tree) for desk in desks)
@@ -148,22 +161,46 @@ async def test_who_is_later_finds_it_made_and_who_is_at_once_makes_the_same(
     assert len(ours) == 1
 
 
+async def test_what_would_not_stay_is_not_made(chronicle: Chronicle) -> None:
+    """By a clock that is behind, of a store that has none: it was made and taken away at every look."""
+    node = chronicle.node
+    now = slot_at(chronicle.clock.wall_ns() / 1e9)
+    for number in range(5, 12):
+        later = now + timedelta(seconds=number * SLOT_S)
+        row = SnapshotRow(seq=Seq(1), wall_ns=1, scheduled=True)
+        node.replica.apply(SetXattr(ROOT, attribute(slot_name(later)), row.encoded(), node.time()))
+    node.replica.apply(
+        SetXattr(ROOT, SCHEDULE, Schedule(quarters=2, hours=0, days=0, weeks=0).encoded(), 1)
+    )
+    await chronicle.commit()
+    await at(chronicle, 1)
+    maker = maker_of(node.replica, FIRST, chronicle)
+    await maker.look()
+    await chronicle.commit()
+    head = chronicle.head
+    node.create(b"a")
+    await chronicle.commit()
+    await maker.look()
+    await chronicle.commit()
+    assert chronicle.head == head + 1, "nothing but the file"
+
+
 async def test_switched_off_all_go_that_it_made(chronicle: Chronicle) -> None:
     node = chronicle.node
-    maker = SnapshotMaker(node.replica, FIRST, chronicle.clock)
+    maker = maker_of(node.replica, FIRST, chronicle)
     by_hand = SnapshotRow(seq=Seq(1), wall_ns=1)
     node.replica.apply(SetXattr(ROOT, b"user.lucid.snapshot.cut", by_hand.encoded(), node.time()))
     await at(chronicle, 1)
-    maker.look()
+    await maker.look()
     assert len(snapshots_of(node.replica.tree)) == 2
     node.replica.apply(RemoveXattr(ROOT, SCHEDULE, node.time()))
-    maker.look()
+    await maker.look()
     assert [each.name for each in snapshots_of(node.replica.tree)] == ["cut"]
 
 
 async def test_a_mount_that_takes_nothing_makes_none_and_goes_on(chronicle: Chronicle) -> None:
     node = chronicle.node
-    maker = SnapshotMaker(node.replica, FIRST, chronicle.clock)
+    maker = maker_of(node.replica, FIRST, chronicle)
     node.replica.stop("the disk is full")
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(maker.run())
