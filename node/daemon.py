@@ -357,6 +357,7 @@ async def _serving(
             mounts=mounts,
             signed_with=signed_with,
             health=store.health,
+            begin_probe=partial(store.fitness.begin, tasks),
             stop=stop.set,
             anew=anew.set,
         )

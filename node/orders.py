@@ -34,6 +34,7 @@ class Orders:
         mounts: MountTable,
         signed_with: CurrentCredentials,
         health: BucketHealth,
+        begin_probe: Callable[[], None],
         stop: Callable[[], None],
         anew: Callable[[], None],
     ) -> None:
@@ -45,12 +46,14 @@ class Orders:
         self._mounts = mounts
         self._signed_with = signed_with
         self._health = health
+        self._begin_probe = begin_probe
         self._stop = stop
         self._anew = anew
 
     def by_word(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return each order by what `DaemonClient.order` sends for it."""
         return {
+            "bucket/probe": self.probe_bucket,
             "cache/clear": self.clear_cache,
             "credentials/renewed": self.use_new_credentials,
             "exit": self.exit,
@@ -60,6 +63,10 @@ class Orders:
     async def clear_cache(self) -> None:
         """Drop every cached block."""
         await self._cache.clear()
+
+    async def probe_bucket(self) -> None:
+        """Begin to look whether the bucket is fit, for a mount that is on its way."""
+        self._begin_probe()
 
     async def use_new_credentials(self) -> None:
         """Take over the credentials that lie in the home now, and try at once what they kept back.

@@ -32,7 +32,7 @@ from lucidnode.cli.keeper import (
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node import sealed_file
-from lucidnode.node.client.errors import DaemonUnreachable, Locked
+from lucidnode.node.client.errors import DaemonUnreachable, Locked, NodeError
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, is_held, mount_keepers
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
@@ -137,6 +137,16 @@ async def facts_if_running(home: Path, topic: str) -> dict[str, Any] | None:
         return await facts(home, topic)
     except DaemonUnreachable:
         return None
+
+
+async def begin_probe(home: Path) -> None:
+    """Have the daemon of *home* look at its bucket for a mount that is about to come, as far as it can."""
+    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # as in `facts`
+
+    # One of an earlier release looks when the mount comes.
+    with contextlib.suppress(NodeError):
+        async with DaemonClient(home / SOCKET_FILE) as client:
+            await client.order("bucket/probe")
 
 
 def ensure_daemon(home: Path) -> Path:

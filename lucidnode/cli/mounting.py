@@ -19,7 +19,7 @@ import uvloop
 from lucidnode import membership
 from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.allocator import keep_large_buffers
-from lucidnode.cli.background import facts, facts_if_running, start
+from lucidnode.cli.background import begin_probe, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
@@ -191,6 +191,7 @@ def mount_command(
     ):
         check(mountpoint, [home])
         mine, socket = unlocked(home, passphrase_file)
+        asyncio.run(begin_probe(home))
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
             check_for_writing(cache, config.cache_limit, config.min_free, cached)

@@ -12,6 +12,7 @@ from lucidnode.node.bucket.probe import probe
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.supervision import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ _PROBE_S = 5.0
 """Seconds to wait for the probe; most take one."""
 
 _AGAIN_S = 60.0
+
+_EARLY_S = 60.0
+"""How old a probe may be that was begun before its mount came: who loads a large project comes late."""
 
 
 class Fitness:
@@ -32,13 +36,27 @@ class Fitness:
         self._clock = clock
         self.reason: str | None = None
         """Why the store cannot carry a journal now."""
+        self._early: tuple[float, asyncio.Task[None]] | None = None
+
+    def begin(self, tasks: Tasks) -> None:
+        """Begin the probe of a mount that is about to come, among *tasks*: it waits less for its answer."""
+        if self._early is None or self._early[1].done():
+            self._early = self._clock.boot(), tasks.create_task(self._probe(), name="probing early")
 
     async def check(self) -> None:
         """Probe the bucket, and begin or end the alert by what it shows. Raises nothing of it.
 
-        A store that is away or refuses tells nothing: then a mount reads from the caches, and what
-        is written waits in staging (`BucketHealth` says what is amiss).
+        What `begin` has begun short ago is waited for instead, by one. A store that is away or refuses
+        tells nothing: then a mount reads from the caches, and what is written waits in staging
+        (`BucketHealth` says what is amiss).
         """
+        early, self._early = self._early, None
+        if early is not None and self._clock.boot() - early[0] < _EARLY_S:
+            await asyncio.shield(early[1])
+        else:
+            await self._probe()
+
+    async def _probe(self) -> None:
         try:
             async with asyncio.timeout(_PROBE_S):
                 await probe(self._bucket)

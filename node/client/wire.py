@@ -3,7 +3,7 @@
 HTTP over the socket carries requests; one WebSocket for each mount carries events. Paths:
 
     GET  /v1/status | alerts | peers | savings | cache | conflicts  JSON facts for the command line
-    POST /v1/cache/clear, /v1/exit
+    POST /v1/bucket/probe, /v1/cache/clear, /v1/exit
     POST /v1/dashboard/way-in                                    DashboardWish -> DashboardWay
     POST /v1/webhooks/add                                        WebhookWish -> WebhookAdded
     POST /v1/webhooks/remove, /v1/webhooks/test                  WebhookNamed

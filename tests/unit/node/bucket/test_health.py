@@ -21,6 +21,7 @@ from lucidnode.node.client.errors import (
     NodeError,
     Unavailable,
 )
+from lucidnode.node.client.supervision import supervised
 
 KEY = "p/0123/block/ab/abcd"
 AWAY = Unreachable("Nobody answers at http://store", "check the network")
@@ -323,6 +324,36 @@ def test_an_unfit_store_lets_mounts_in_and_takes_no_entry(expected_warnings: lis
             probing.cancel()
         assert not alerts.is_on("bucket-unfit")
         await bucket.create("roster/2", b"entry")
+
+    run_virtual(main, 0)
+
+
+def test_a_probe_that_was_begun_early_is_that_of_the_next_mount_and_of_no_other() -> None:
+    class Counting(MemoryBucket):
+        probes = 0
+
+        async def put(self, key: str, body: bytes) -> None:
+            self.probes += 1
+            await asyncio.sleep(2)
+            await super().put(key, body)
+
+    async def main() -> None:
+        clock, store = LoopClock(), Counting()
+        alerts = Alerts(clock)
+        fitness = Fitness(store, alerts, clock)
+        async with supervised(alerts, clock) as tasks:
+            fitness.begin(tasks)
+            fitness.begin(tasks)
+            await clock.sleep(1)
+            came = clock.boot()
+            await fitness.check()
+            assert (store.probes, clock.boot() - came) == (1, 1)
+            await fitness.check()
+            assert store.probes == 2
+            fitness.begin(tasks)
+            await clock.sleep(100)
+            await fitness.check()
+            assert store.probes == 4, "what was seen so long ago is not what is"
 
     run_virtual(main, 0)
 
