@@ -120,7 +120,7 @@ def commit_path(
     return CommitPath(
         shipments=shipments,
         marks=marks,
-        on_their_way=OnTheirWay(work, shipments, write.unsaved.get),
+        on_their_way=OnTheirWay(work, shipments, write.unsaved.get, ground.block_size, clock),
         conflicts=conflicts,
         invalidation=invalidation,
         changes=changes,

@@ -98,6 +98,9 @@ class DaemonEventHandler(Protocol):
     def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
 
+    async def ask_elsewhere(self) -> None:
+        """Ask the mounts of others how far their files on their way are."""
+
     async def tokens(self) -> list[mount_messages.FileToken]:
         """Return which workstations decide the locks of files."""
 
@@ -286,7 +289,10 @@ class DaemonLink:
     async def _describe(
         self, query: mount_messages.StatusQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
-        names, tokens = await listener.names(query.devices), await listener.tokens()
+        names = await listener.names(query.devices)
+        async with asyncio.TaskGroup() as asking:  # each may take as long as somebody's silence
+            tokens = asking.create_task(listener.tokens())
+            _ = asking.create_task(listener.ask_elsewhere())
         stats = listener.stats()
         answer = mount_messages.StatusReply(
             query.number,
@@ -294,7 +300,7 @@ class DaemonLink:
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
             names,
-            tokens,
+            tokens.result(),
             listener.leases(),
         )
         with contextlib.suppress(DaemonUnreachable):

@@ -17,11 +17,11 @@ from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.conflict_settling import ConflictSettling
 from lucidnode.fs.files.conflicts import Conflicts
-from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.format.project_facts import REKEY, rekey_progress_in
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
+from lucidnode.fs.leases.shown_progress import ShownProgress
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.read.read_counts import ReadCounts
@@ -55,7 +55,7 @@ class MountEvents:
     committer: Committer
     checkpoints: CheckpointKeeper
     shipments: Shipments
-    on_their_way: OnTheirWay
+    shown_progress: ShownProgress
     blocks_of_files: BlocksOfFiles
     pinned: Pins
     conflicts: Conflicts
@@ -203,7 +203,11 @@ class MountEvents:
 
     def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
-        return self.on_their_way.files()
+        return self.shown_progress.files()
+
+    async def ask_elsewhere(self) -> None:
+        """Ask the mounts of others how far their files on their way are."""
+        await self.shown_progress.ask()
 
     async def tokens(self) -> list[mount_messages.FileToken]:
         """Return which workstations decide the locks of files, and which processes have some."""

@@ -45,8 +45,10 @@ from lucidnode.fs.leases.directory_leases import DirectoryLeases
 from lucidnode.fs.leases.lock_holders import LockHolders
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
+from lucidnode.fs.leases.office_questions import OfficeQuestions
 from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
+from lucidnode.fs.leases.shown_progress import ShownProgress
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.membership.answering import Answering, answer_always
@@ -207,6 +209,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             clock=clock,
             read_only=read_only,
         )
+        questions = OfficeQuestions(recalls, secrets.token_bytes)
         events = MountEvents(
             access=access,
             spans=spans,
@@ -216,7 +219,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             committer=commit.committer,
             checkpoints=commit.checkpoints,
             shipments=commit.shipments,
-            on_their_way=commit.on_their_way,
+            shown_progress=ShownProgress(commit.on_their_way, questions),
             blocks_of_files=blocks_of_files,
             pinned=pins,
             conflicts=commit.conflicts,
@@ -229,7 +232,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             ),
             kept_webhooks=webhooks,
             happened=commit.events,
-            shown_tokens=ShownTokens(work, LockHolders(recalls, files.locks, secrets.token_bytes)),
+            shown_tokens=ShownTokens(work, LockHolders(questions, files.locks)),
             shown_leases=ShownLeases(work),
             raised=alerts,
             rights=rights,

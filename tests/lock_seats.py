@@ -18,6 +18,7 @@ from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
 from lucidnode.fs.leases.lock_holders import LockHolders
 from lucidnode.fs.leases.lock_tokens import LockTokens
+from lucidnode.fs.leases.office_questions import OfficeQuestions
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
@@ -54,8 +55,9 @@ class Seat:
         self.locks = FileLocks(100)
         async with asyncio.TaskGroup() as group:
             self.recalls = self.links.mount(KEYS, self.device, self.random.randbytes, self.clock)
+            self.questions = OfficeQuestions(self.recalls, self.random.randbytes)
             self.holders = LockHolders(
-                self.recalls, self.locks, self.random.randbytes, lambda pid: f"{pid} of {self.name}"
+                self.questions, self.locks, lambda pid: f"{pid} of {self.name}"
             )
             self.tokens = LockTokens(
                 replica=self.desk.node.replica,

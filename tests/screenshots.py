@@ -28,7 +28,9 @@ def studio() -> Scene:
     scene.office.names = {"a" * 32: "edit-2 (Bo)", "b" * 32: "grading (Cy)"}
     scene.uploads = FixedUploads(600, 6 * GB, 3.0, 0.1 * GB)
     scene.moving = [
-        mount_messages.FileOnItsWay("reel 4/shot 0310.mov", "uploading", "", 5 * GB),
+        mount_messages.FileOnItsWay(
+            "reel 4/shot 0310.mov", "uploading", "", 5 * GB, 8 * GB, 42_000_000, 119.0
+        ),
         mount_messages.FileOnItsWay("cuts/main.prproj", "writing", "edit-2 (Bo)", None),
     ]
     scene.leases = [

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from lucidnode.fs.files.work_here import WorkHere
+from lucidnode.fs.format.office_message import FileProgress
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.whole_contents import Contents
-from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
+from lucidnode.fs.write.marks import OnItsWay, Progress, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.unsaved_file import UnsavedFile
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import BlockId, DeviceId
 
 MAX_FILES = 100
 """Files that are listed. Who copies ten thousand reads their sum."""
+
+RATE_OVER_S = 30.0
+"""Seconds over which the rate of one file is taken: several blocks of a slow line."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovingFile:
+    """A file on its way. *called* is what people call its workstation; of others' there is no *progress*."""
+
+    ino: InodeNo
+    path: str
+    state: Progress
+    device: DeviceId
+    called: str
+    progress: FileProgress | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is on its way from this workstation."""
+        return self.progress is not None
+
+    def shown(self, progress: FileProgress | None) -> mount_messages.FileOnItsWay:
+        """Return it as people are told, with *progress* as far as anything is known of that."""
+        file = mount_messages.FileOnItsWay(self.path, self.state, self.called, None)
+        if progress is None:
+            return file
+        left, rate = progress.left, progress.rate
+        return mount_messages.FileOnItsWay(
+            self.path,
+            self.state,
+            self.called,
+            bytes_left=left,
+            bytes=progress.size,
+            bytes_per_second=rate,
+            seconds_left=0.0 if not left else round(left / rate, 1) if rate else None,
+        )
 
 
 class OnTheirWay:
@@ -25,42 +64,56 @@ class OnTheirWay:
         work: WorkHere,
         shipments: Shipments,
         unsaved: Callable[[InodeNo], UnsavedFile | None],
+        block_size: int,
+        clock: Clock,
     ) -> None:
-        """*unsaved* returns what of a file the replica does not have yet."""
+        """*unsaved* returns what of a file the replica does not have yet; no block holds more than *block_size*."""
         self._work = work
         self._shipments = shipments
         self._unsaved = unsaved
+        self._block_size = block_size
+        self._clock = clock
 
-    def files(self) -> list[mount_messages.FileOnItsWay]:
+    def files(self) -> list[MovingFile]:
         """Return at most MAX_FILES of them, those of this workstation first."""
-        found: list[mount_messages.FileOnItsWay] = []
-        blocks = self._work.replica.pending.blocks_of_contents()
-        contents = self._work.replica.pending.contents(self._shipments)
-        waiting = contents.ready.keys() | contents.on_their_way | contents.unfinished
-        for ino, mark in self._all(contents):
+        look, found = self._look(), []
+        for ino, mark in self._all(look):
             attributes = self._work.replica.tree.attributes(ino)
             if attributes is None or attributes.nlink == 0:
                 continue
             ours = mark.device == self._work.device
             found.append(
-                mount_messages.FileOnItsWay(
-                    path=self._work.replica.tree.shown_path(ino),
-                    state=mark.state,
-                    device="" if ours else self._work.device_name(mark.device),
-                    bytes_left=(
-                        # What waits for nothing is whole in the bucket as it was saved last, and still open.
-                        self._left(ino, attributes.size if ino in waiting else 0, blocks.get(ino))
-                        if ours
-                        else None
-                    ),
+                MovingFile(
+                    ino,
+                    self._work.replica.tree.shown_path(ino),
+                    mark.state,
+                    mark.device,
+                    "" if ours else self._work.device_name(mark.device),
+                    self._progress(ino, attributes.size, look) if ours else None,
                 )
             )
             if len(found) == MAX_FILES:
                 break
         return found
 
-    def _all(self, contents: Contents) -> Iterator[tuple[InodeNo, OnItsWay]]:
-        ours = under_way(contents, self._work.unfinished, self._work.open_files.written())
+    def progress(self, inos: Collection[int]) -> list[FileProgress]:
+        """Return how far those of *inos* are that are on their way from here."""
+        look = self._look()
+        ours = self._ours(look.contents)
+        return [
+            self._progress(InodeNo(ino), attributes.size, look)
+            for ino in inos
+            # What has just arrived is on its way for others until the entry that names it is there.
+            if (ino in ours or look.is_waiting(InodeNo(ino)))
+            and (attributes := self._work.replica.tree.attributes(InodeNo(ino))) is not None
+        ]
+
+    def _look(self) -> _Look:
+        pending = self._work.replica.pending
+        return _Look(pending.contents(self._shipments), pending.blocks_of_contents())
+
+    def _all(self, look: _Look) -> Iterator[tuple[InodeNo, OnItsWay]]:
+        ours = self._ours(look.contents)
         for ino, state in ours.items():
             yield ino, OnItsWay(state, self._work.device)
         for ino, value in self._work.replica.tree.marks():
@@ -68,22 +121,76 @@ class OnTheirWay:
             if mark is not None and mark.device != self._work.device and ino not in ours:
                 yield ino, mark
 
-    def _left(self, ino: InodeNo, saved: int, blocks: set[BlockId] | None) -> int:
-        """Return how many bytes of *ino* have not arrived; none counts twice, however often it was written.
+    def _ours(self, contents: Contents) -> dict[InodeNo, Progress]:
+        return under_way(contents, self._work.unfinished, self._work.open_files.written())
 
-        Its first *saved* bytes lie in *blocks*, but for those that were written anew since: these lie where
+    def _progress(self, ino: InodeNo, size: int, look: _Look) -> FileProgress:
+        """Return how far a file of ours is that has *size* bytes as it was saved last."""
+        # What waits for nothing is whole in the bucket as it was saved last, and still open.
+        saved = size if look.is_waiting(ino) else 0
+        blocks: Collection[BlockId] = look.blocks.get(ino, ()) if saved else ()
+        file = self._unsaved(ino)
+        each = self._saved(size, 1, len(blocks))
+        pieces = [(block, each) for block in blocks]
+        if file is not None:
+            pieces += [(extent.block.id, extent.length) for extent in file.staged]
+        arrived = [
+            (at, length)
+            for block, length in pieces
+            if (at := self._shipments.arrived_at(block)) is not None
+        ]
+        return FileProgress(
+            ino,
+            max(size, 0 if file is None else file.end),
+            self._left(file, saved, blocks),
+            _rate(arrived, self._clock.boot()),
+        )
+
+    def _left(self, file: UnsavedFile | None, saved: int, blocks: Collection[BlockId]) -> int:
+        """Return how many bytes have not arrived; none counts twice, however often it was written.
+
+        The first *saved* bytes lie in *blocks*, but for those that were written anew since: these lie where
         they were written last.
         """
-        file, above, missing = self._unsaved(ino), 0, 0
+        above, missing = 0, 0
         if file is not None:
             above = sum(min(stop, saved) - min(start, saved) for start, stop in file.spans())
             not_here = file.spans(lambda block: not self._shipments.has_arrived(block))
             missing = sum(stop - start for start, stop in not_here)
-        return missing + self._saved(saved - above, blocks)
+        waiting = sum(not self._shipments.has_arrived(block) for block in blocks)
+        return missing + self._saved(saved - above, waiting, len(blocks))
 
-    def _saved(self, size: int, blocks: set[BlockId] | None) -> int:
-        """Return how much of *size* bytes of a saved file has not arrived, by the share of its *blocks*."""
-        if not blocks:
-            return size
-        missing = sum(not self._shipments.has_arrived(block) for block in blocks)
-        return size * missing // len(blocks)
+    def _saved(self, size: int, blocks: int, of: int) -> int:
+        """Return how much of *size* bytes of a saved file lies in as many *blocks* of those *of* that wait.
+
+        Of a film in which one frame was changed, one block waits.
+        """
+        return min(size * blocks // of, blocks * self._block_size) if of else size
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Which contents wait, and the blocks that each lies in."""
+
+    contents: Contents
+    blocks: dict[InodeNo, set[BlockId]]
+
+    def is_waiting(self, ino: InodeNo) -> bool:
+        """Tell whether a saved content of *ino* is not committed."""
+        return (
+            ino in self.contents.ready
+            or ino in self.contents.on_their_way
+            or ino in self.contents.unfinished
+        )
+
+
+def _rate(arrived: Iterable[tuple[float, int]], now: float) -> int:
+    """Return the bytes a second of what *arrived*, which are instants and bytes, of late.
+
+    The first sets the beginning: how long it took itself, nobody has seen. So there is no rate before a
+    second one came, and none any more RATE_OVER_S after the last.
+    """
+    recent = sorted(each for each in arrived if now - each[0] <= RATE_OVER_S)
+    if len(recent) < 2:
+        return 0
+    return round(sum(size for _, size in recent[1:]) / max(now - recent[0][0], 1.0))

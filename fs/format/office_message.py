@@ -82,11 +82,41 @@ class LocksReply(msgspec.Struct, frozen=True, tag="locked", forbid_unknown_field
     ranges: Annotated[list[HeldRange], Meta(max_length=MOST_RANGES)]
 
 
-Word = LeaseRecall | LeaseAnswer | LocksQuery | LocksReply
+MOST_FILES = 16
+"""Files in one message about their way to the bucket: as many as fit into what a daemon hands on."""
 
-_DECODER: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(
-    LeaseRecall | LeaseAnswer | LocksQuery | LocksReply
-)
+_Ino = Annotated[int, Meta(ge=1, le=_MAX_INO)]
+_Amount = Annotated[int, Meta(ge=0, le=_MAX_INO)]
+
+
+class FileProgress(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """How far file *ino* of the sender is on its way to the bucket: its size, what is left, bytes a second."""
+
+    ino: _Ino
+    size: _Amount
+    left: _Amount
+    rate: _Amount
+
+
+class ProgressQuery(msgspec.Struct, frozen=True, tag="progress", forbid_unknown_fields=True):
+    """Somebody there wants to see how far these files are, which are on their way from here."""
+
+    asking: AskingNumber
+    inos: Annotated[list[_Ino], Meta(max_length=MOST_FILES)]
+
+
+class ProgressReply(msgspec.Struct, frozen=True, tag="going", forbid_unknown_fields=True):
+    """Those of the files that are on their way from the sender."""
+
+    asking: AskingNumber
+    files: Annotated[list[FileProgress], Meta(max_length=MOST_FILES)]
+
+
+Question = LocksQuery | ProgressQuery
+Reply = LocksReply | ProgressReply
+Word = LeaseRecall | LeaseAnswer | Question | Reply
+
+_DECODER: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(Word)
 
 
 def seal_word(

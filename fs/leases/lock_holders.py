@@ -6,26 +6,20 @@ there, over the links that leases are asked for on: they know their processes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
 from lucidnode.fs.files.file_locks import FileLocks
 from lucidnode.fs.format.office_message import (
-    ASKING_SIZE,
     MOST_RANGES,
     PROGRAM_BYTES,
     HeldRange,
     LocksQuery,
     LocksReply,
-    Word,
 )
-from lucidnode.fs.leases.recalls import Recalls
+from lucidnode.fs.leases.office_questions import OfficeQuestions
 from lucidnode.node.client.ids import DeviceId
-
-ANSWER_S = 0.4
-"""How long others may take to answer: who asked waits for all of a mount's status for a second."""
 
 _PROC = Path("/proc")
 
@@ -35,18 +29,14 @@ class LockHolders:
 
     def __init__(
         self,
-        recalls: Recalls,
+        questions: OfficeQuestions,
         locks: FileLocks,
-        random_bytes: Callable[[int], bytes],
         program_of: Callable[[int], str] | None = None,
     ) -> None:
-        self._recalls = recalls
+        self._questions = questions
         self._locks = locks
-        self._random_bytes = random_bytes
         self._program_of = program_of or called
-        self._awaited: dict[tuple[DeviceId, bytes], asyncio.Future[list[HeldRange]]] = {}
-        recalls.listen(self._heard)
-        recalls.watch(self._look)
+        questions.answer(LocksQuery, lambda asked: LocksReply(asked.asking, self.here(MOST_RANGES)))
 
     def here(self, most: int | None = None) -> list[HeldRange]:
         """Return the locks of programs of this mount, the first *most* of them."""
@@ -56,35 +46,9 @@ class LockHolders:
         ]
 
     async def elsewhere(self, devices: Iterable[DeviceId]) -> dict[DeviceId, list[HeldRange]]:
-        """Return those of the mounts on *devices*, of such as answer within ANSWER_S."""
-        loop, asking = asyncio.get_running_loop(), self._random_bytes(ASKING_SIZE)
-        is_deaf = self._recalls.is_deaf
-        answers = {device: loop.create_future() for device in devices if not is_deaf(device)}
-        if not answers:
-            return {}
-        self._awaited |= {(device, asking): answer for device, answer in answers.items()}
-        try:
-            for device in answers:
-                self._recalls.say(device, LocksQuery(asking))
-            await asyncio.wait(answers.values(), timeout=ANSWER_S)
-        finally:
-            for device in answers:
-                del self._awaited[device, asking]
-        return {device: answer.result() for device, answer in answers.items() if answer.done()}
-
-    def _look(self) -> None:
-        """Wait for nobody to whom there is no link."""
-        for (device, _), answer in self._awaited.items():
-            if self._recalls.is_deaf(device) and not answer.done():
-                answer.set_result([])
-
-    def _heard(self, device: DeviceId, word: Word) -> None:
-        if isinstance(word, LocksQuery):
-            self._recalls.say(device, LocksReply(word.asking, self.here(MOST_RANGES)))
-        elif isinstance(word, LocksReply):
-            answer = self._awaited.get((device, word.asking))
-            if answer is not None and not answer.done():
-                answer.set_result(word.ranges)
+        """Return those of the mounts on *devices*, of such as answer in time (OfficeQuestions)."""
+        replies = await self._questions.ask((device, LocksQuery) for device in devices)
+        return {device: reply.ranges for device, reply in replies if isinstance(reply, LocksReply)}
 
     def _program(self, pid: int) -> str:
         return self._program_of(pid)[:PROGRAM_BYTES]

@@ -18,6 +18,9 @@ is for what arrived before this mount, or its connection, was there."""
 
 BLOCKS_A_QUESTION = 256
 
+_LONG_AGO = float("-inf")
+"""When blocks arrived that were there when they were asked for."""
+
 _REMEMBERED_BLOCKS = 65_536
 """Blocks that are known to have arrived though no operation waits for them: of files that are being
 written, and those that an entry has named."""
@@ -55,7 +58,8 @@ class Shipments:
         self._unfinished = unfinished
         self._clock = clock
         self._moved = moved
-        self._arrived: dict[BlockId, None] = {}
+        self._arrived: dict[BlockId, float] = {}
+        """And when, by the boot clock."""
         self._most = 2 * _REMEMBERED_BLOCKS
         """How many may be known before those that nobody waits for are forgotten."""
         self._may_name: Callable[[InodeNo], bool] = lambda _: True
@@ -66,6 +70,13 @@ class Shipments:
     def has_arrived(self, block: BlockId) -> bool:
         """Tell whether the bucket has *block*, as far as this mount has heard."""
         return block in self._arrived
+
+    def arrived_at(self, block: BlockId) -> float | None:
+        """Return when the bucket got *block*, by the boot clock; None if this mount has not heard of it.
+
+        Long ago (-inf) if it was there before this mount, or its connection to the daemon.
+        """
+        return self._arrived.get(block)
 
     def is_unfinished(self, ino: InodeNo) -> bool:
         """Tell whether a program is in the middle of writing *ino*."""
@@ -111,9 +122,11 @@ class Shipments:
         self._may_name = may_name
         self._may_give = may_give
 
-    def note_arrived(self, blocks: Iterable[BlockId]) -> None:
-        """Note that *blocks* are in the bucket."""
-        self._arrived.update(dict.fromkeys(blocks))
+    def note_arrived(self, blocks: Iterable[BlockId], *, at: float | None = None) -> None:
+        """Note that *blocks* are in the bucket, since *at* by the boot clock; None: they came just now."""
+        when = self._clock.boot() if at is None else at
+        for block in blocks:
+            self._arrived.setdefault(block, when)
         if len(self._arrived) > self._most:
             self._forget()
         self._moved()
@@ -137,7 +150,7 @@ class Shipments:
         except NodeError:
             return False  # what keeps blocks from the bucket is the daemon's to tell
         if there:
-            self.note_arrived(there)
+            self.note_arrived(there, at=_LONG_AGO)
         return bool(there)
 
     def _forget(self) -> None:
@@ -145,5 +158,5 @@ class Shipments:
         waited_for = set(self._replica.pending.blocks_waited_for())
         newest = list(self._arrived)[-_REMEMBERED_BLOCKS:]
         kept = [block for block in self._arrived if block in waited_for]
-        self._arrived = dict.fromkeys([*kept, *newest])
+        self._arrived = {block: self._arrived[block] for block in (*kept, *newest)}
         self._most = len(self._arrived) + _REMEMBERED_BLOCKS

@@ -29,7 +29,7 @@ from lucidnode.cli.output import (
 from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.service_state import read_state, runs, why_away
-from lucidnode.cli.status_answers import status_answers
+from lucidnode.cli.status_answers import moving_cells, status_answers
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused, Unavailable
@@ -145,7 +145,8 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             click.echo(f"! {each['mountpoint']}: {each['project']} is not mounted: {each['cause']}")
     if moving := found["on_their_way"]:
         click.echo()
-        show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))
+        columns = ["on its way to the cloud", "state", "from", "left", "rate", "time left"]
+        show_table(columns, map(moving_cells, moving))
     if conflicts := found["conflicts"]:
         click.echo()
         paths = [str(Path(one["mountpoint"]) / one["path"]) for one in conflicts]
@@ -234,12 +235,6 @@ def _persistent(home: Path, mounts: list[dict[str, Any]]) -> list[dict[str, Any]
 def _show_alerts(alerts: list[dict[str, Any]]) -> None:
     for alert in alerts:
         click.echo(f"! {alert_line(alert)}")
-
-
-def _moving(file: dict[str, Any]) -> list[str]:
-    left = "" if file["bytes_left"] is None else size(file["bytes_left"])
-    where = file["device"] or "this workstation"
-    return [f"{file['mountpoint']}/{file['path']}", file["state"], where, left]
 
 
 @click.command("peers", short_help="Show the other workstations of this office.")

@@ -80,3 +80,18 @@ def _to_do(found: dict[str, Any]) -> str:
         *([f"settle {counted(conflicts, 'conflict')}"] if conflicts else []),
     ]
     return ", ".join(parts) or "nothing"
+
+
+def moving_cells(file: dict[str, Any]) -> list[str]:
+    """Return the cells of a file on its way; those of what is not known are empty."""
+    # A daemon of an earlier release tells no more than what is left.
+    whole, rate, time = (file.get(key) for key in ("bytes", "bytes_per_second", "seconds_left"))
+    left = "" if file["bytes_left"] is None else size(file["bytes_left"])
+    return [
+        f"{file['mountpoint']}/{file['path']}",
+        file["state"],
+        file["device"] or "this workstation",
+        f"{left} of {size(whole)}" if whole is not None else left,
+        f"{size(rate)}/s" if rate else "",
+        duration(time) if time is not None else "",
+    ]

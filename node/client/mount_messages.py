@@ -77,14 +77,18 @@ class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields
 class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file whose newest content is not whole in the bucket.
 
-    *device* is what people call the workstation that has it, empty for this one; only of ours is
-    known how many bytes are *left*.
+    *device* is what people call the workstation that has it, empty for this one. How large it is, how much
+    is left, how fast it goes and how long what is there now still takes: None is what is not known, of
+    another workstation's or before there is a rate.
     """
 
     path: str
     state: Literal["writing", "uploading"]
     device: str
     bytes_left: int | None
+    bytes: int | None = None
+    bytes_per_second: int | None = None
+    seconds_left: float | None = None
 
 
 class LockHolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,9 @@ export function moving(facts) {
     path(`${file.mountpoint}/${file.path}`),
     cell(states[file.state] || file.state),
     cell(file.device || "this workstation"),
-    number(file.bytes_left === null ? "" : size(file.bytes_left)),
+    number(file.bytes_left === null ? "" : size(file.bytes_left) + (file.bytes === null ? "" : ` of ${size(file.bytes)}`)),
+    number(file.bytes_per_second ? `${size(file.bytes_per_second)}/s` : ""),
+    number(file.seconds_left === null ? "" : duration(file.seconds_left)),
   ]));
 }
 

@@ -153,16 +153,20 @@ async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
         assert await page.value("document.getElementById('moving-card').hidden")
         scene.uploads = FixedUploads(600, 6 * GB, 3.0, 0.1 * GB)
         scene.moving = [
-            mount_messages.FileOnItsWay("shots/<b>1</b>.mov", "uploading", "", 5 * GB),
+            mount_messages.FileOnItsWay(
+                "shots/<b>1</b>.mov", "uploading", "", 5 * GB, 7 * GB, GB // 20, 100.0
+            ),
             mount_messages.FileOnItsWay("cut.mov", "writing", "edit-2", None),
+            mount_messages.FileOnItsWay("mix.wav", "uploading", "edit-2", GB, 2 * GB, 0, None),
         ]
         text = "document.querySelector('#moving-card').innerText"
-        await page.until(f"{text}.includes('cut.mov')")
+        await page.until(f"{text}.includes('mix.wav')")
         rows = "[...document.querySelectorAll('#moving tbody tr')]"
         cells = f"{rows}.map((row) => [...row.cells].map((cell) => cell.textContent).join('|'))"
         assert await page.value(f"{cells}.join(';')") == (
-            "/home/ada/demo/shots/<b>1</b>.mov|being uploaded|this workstation|5.00 GB;"
-            "/home/ada/demo/cut.mov|being written|edit-2|"
+            "/home/ada/demo/shots/<b>1</b>.mov|being uploaded|this workstation|5.00 GB of 7.00 GB|50.0 MB/s|2 min;"
+            "/home/ada/demo/cut.mov|being written|edit-2|||;"
+            "/home/ada/demo/mix.wav|being uploaded|edit-2|1.00 GB of 2.00 GB||"
         )
         rate = await page.value("document.getElementById('moving-rate').textContent")
         assert rate == "100 MB/s, all of this workstation's in 60 s"

@@ -56,6 +56,12 @@ def test_a_big_file_appears_whole_is_announced_and_holds_up_nothing_small(
         eventually((there.drive / "folder" / "note").exists)
         assert (there.drive / "folder" / "note").read_text() == "small"
         assert there.state("film") == "uploading", "too quick to tell"
+        eventually(lambda: _moving(here)["bytes_per_second"])
+        moving, elsewhere = _moving(here), _moving(there)
+        assert 0 < moving["bytes_left"] < moving["bytes"] == len(film)
+        assert 0 < moving["seconds_left"] < SOON_S
+        # Who is no peer of ours says nothing of it.
+        assert (elsewhere["device"], elsewhere["seconds_left"]) == (there.device("film"), None)
         while there.state("film") != "cloud":
             assert seen.stat().st_size in {0, len(film)}
             time.sleep(0.05)  # noqa: TID251  # a test thread, not a loop
@@ -133,6 +139,12 @@ def test_a_mount_killed_in_the_middle_of_an_upload_goes_on_with_it(
         assert _read(there.drive / "reel") in {b"", film}
     eventually(lambda: _read(there.drive / "reel") == film, 60)
     eventually(lambda: _state(here, "reel") == _state(there, "reel") == "cloud", 30)
+
+
+def _moving(seat: Seat) -> Any:
+    """Return what `status` says of the film on its way."""
+    [film] = [each for each in seat.status()["on_their_way"] if each["path"] == "film"]
+    return film
 
 
 def _state(seat: Seat, name: str) -> str | None:

@@ -107,6 +107,8 @@ class Listener:
     def leases(self) -> list[mount_messages.FileLease]:
         return []
 
+    async def ask_elsewhere(self) -> None: ...
+
     async def tokens(self) -> list[mount_messages.FileToken]:
         return []
 

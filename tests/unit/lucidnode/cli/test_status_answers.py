@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lucidnode.cli.status_answers import status_answers
+from lucidnode.cli.status_answers import moving_cells, status_answers
 
 NOTHING: dict[str, Any] = {
     "device": "d" * 32,
@@ -79,3 +79,23 @@ def test_what_there_is_to_do_is_counted() -> None:
         "look at 2 lines marked ! below"
     )
     assert answers(mounts=[MOUNT | {"conflicts": 1}])["to do"] == "settle 1 conflict"
+
+
+def test_each_file_on_its_way_has_what_is_left_its_rate_and_the_time_left() -> None:
+    file: dict[str, Any] = {
+        "mountpoint": "/home/ada/demo",
+        "path": "shot 1.mov",
+        "state": "uploading",
+        "device": "",
+        "bytes_left": 5_000_000_000,
+    }
+    ours = ["/home/ada/demo/shot 1.mov", "uploading", "this workstation"]
+    # A daemon of an earlier release tells no more.
+    assert moving_cells(file) == [*ours, "5.0 GB", "", ""]
+    file |= {"bytes": 7_000_000_000, "bytes_per_second": 0, "seconds_left": None}
+    assert moving_cells(file) == [*ours, "5.0 GB of 7.0 GB", "", ""]
+    file |= {"bytes_per_second": 50_000_000, "seconds_left": 100.0}
+    assert moving_cells(file) == [*ours, "5.0 GB of 7.0 GB", "50.0 MB/s", "2 min"]
+    theirs = file | {"device": "edit-2", "bytes_left": None, "bytes": None}
+    theirs |= {"bytes_per_second": None, "seconds_left": None}
+    assert moving_cells(theirs) == [ours[0], "uploading", "edit-2", "", "", ""]
