@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-import platformdirs
 from click.shell_completion import CompletionItem
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
+from lucidnode.cli.home import home_of
 from lucidnode.cli.mistyped import what_was_meant
 from lucidnode.fs.channel.device import built
 
@@ -206,8 +206,7 @@ def cli(context: click.Context, home: Path | None) -> None:
       lucidnode project create demo
       lucidnode mount demo ~/demo
     """
-    chosen = home or Path(platformdirs.user_data_dir("lucidnode"))
-    context.obj = chosen.expanduser().absolute()
+    context.obj = home_of(home)
 
 
 def main() -> NoReturn:

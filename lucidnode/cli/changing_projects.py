@@ -14,6 +14,7 @@ from lucidnode.cli.ended_epochs import end_epochs, tell_ended, told_ended
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, confirm, moment, show_json
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.member_file import Membership
@@ -27,7 +28,7 @@ _MOST_DAYS = 3650
 
 
 @click.command("rename")
-@click.argument("name")
+@click.argument("name", shell_complete=offering_projects)
 @click.argument("new_name")
 @passphrase_file
 @click.pass_obj
@@ -50,7 +51,7 @@ def rename(home: Path, name: str, new_name: str, passphrase_file: Path | None) -
 
 
 @click.command("archive")
-@click.argument("name")
+@click.argument("name", shell_complete=offering_projects)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @passphrase_file
 @as_json
@@ -74,7 +75,7 @@ def archive(
 
 
 @click.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=offering_projects)
 @click.option(
     "--days",
     type=click.IntRange(1, _MOST_DAYS),
@@ -124,7 +125,7 @@ def delete(
 
 
 @click.command("restore")
-@click.argument("name")
+@click.argument("name", shell_complete=offering_projects)
 @passphrase_file
 @as_json
 @click.pass_obj

@@ -10,6 +10,7 @@ import click
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.root_rows import commit_rows
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.collection.collection import Amount, Round
@@ -48,7 +49,7 @@ def retention_command() -> None:
 
 
 @retention_command.command("show")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @passphrase_file
 @as_json
 @click.pass_obj
@@ -76,7 +77,7 @@ def show_retention(
 
 
 @retention_command.command("set")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.argument("days", type=click.IntRange(MIN_RETENTION_DAYS, MAX_RETENTION_DAYS))
 @passphrase_file
 @click.pass_obj
@@ -105,7 +106,7 @@ def set_retention(home: Path, project: str, days: int, passphrase_file: Path | N
 
 
 @click.command("gc", short_help="Free the room of what nothing needs any more.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option("--dry-run", "dry", is_flag=True, help="Only show what would be done; the default.")
 @click.option("--now", is_flag=True, help="Do it.")
 @passphrase_file

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import click
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, confirm, counted, show_json
+from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.fs.errors import MountPointMissing
 from lucidnode.fs.replica.conflict_name import (
     is_conflict_name,
@@ -39,7 +39,9 @@ def conflicts_command() -> None:
 
 
 @conflicts_command.command("list")
-@click.argument("project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_paths)
+@click.argument(
+    "project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_projects_and_paths
+)
 @as_json
 @click.pass_obj
 def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:

@@ -11,8 +11,9 @@ import click
 import msgspec
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.mounted_project import mounted_project, offering_paths
+from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json
+from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NotThere, Unavailable
@@ -23,7 +24,9 @@ from lucidnode.node.config import SOCKET_FILE, load_config
 
 
 @click.command("events", short_help="Follow what happens in a project, on all workstations.")
-@click.argument("project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_paths)
+@click.argument(
+    "project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_projects_and_paths
+)
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "--since",

@@ -13,6 +13,7 @@ from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.output import as_json, counted, in_blocks, show_json
 from lucidnode.cli.past_input import OpenPast, opened_past
 from lucidnode.cli.progress import spinner, work_left
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.format.block import BlockName
@@ -82,7 +83,7 @@ class _Told:
 
 
 @click.command("fsck", short_help="Look whether everything of a project is there, and right.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option(
     "--blocks",
     "wants_contents",

@@ -12,6 +12,7 @@ import click
 from lucidnode.cli.output import as_json, counted, show_json, size
 from lucidnode.cli.own_mount import mounted_for
 from lucidnode.cli.progress import spinner, work_left
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay
 from lucidnode.imported_tree import Imported, TreeImport, survey
@@ -23,7 +24,7 @@ _SHOWN = 20
 _directory = click.argument(
     "directory", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-_target = click.argument("project", metavar="PROJECT[:PATH]")
+_target = click.argument("project", metavar="PROJECT[:PATH]", shell_complete=offering_projects)
 
 
 @click.command("import", short_help="Copy a plain directory into a project.")

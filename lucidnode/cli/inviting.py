@@ -14,6 +14,7 @@ from lucidnode.cli.membership_input import token_in, unlocked
 from lucidnode.cli.nearby import invite_nearby
 from lucidnode.cli.output import as_json, counted, minute_of, show_json, show_table
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.answering import Answered
 from lucidnode.fs.membership.join_token import written
@@ -83,6 +84,7 @@ class _Lasting(click.ParamType[int]):
     "projects",
     multiple=True,
     metavar="PROJECT",
+    shell_complete=offering_projects,
     help="Of the projects there are now, open only this one; can be given again.",
 )
 @click.option(

@@ -11,9 +11,10 @@ import click
 
 from lucidnode.cli.background import facts
 from lucidnode.cli.lock_orders import holder, ordered, taken_when_free
-from lucidnode.cli.mounted_project import mounted_project, offering_paths
+from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, confirm, show_json, show_table
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.cli.workstation_lock import lock_workstation
 from lucidnode.fs.files.opening import LockOrder
 from lucidnode.node.config import load_config
@@ -63,7 +64,7 @@ def lock_command(context: click.Context, unmount: bool) -> None:
 
 
 @lock_command.command("list")
-@click.argument("project", required=False, shell_complete=offering_paths)
+@click.argument("project", required=False, shell_complete=offering_projects_and_paths)
 @as_json
 @click.pass_obj
 def lock_list(home: Path, project: str | None, wants_json: bool) -> None:

@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from lucidnode.cli.background import facts, facts_if_running
-from lucidnode.cli.mounted_project import mounted_project, offering_paths
+from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json
+from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
@@ -22,7 +23,9 @@ from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
 
 @click.command("log", short_help="Follow what programs ask of a drive, or say where the logs are.")
-@click.argument("project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_paths)
+@click.argument(
+    "project", required=False, metavar="[PROJECT|DIR]", shell_complete=offering_projects_and_paths
+)
 @click.option("--access", is_flag=True, help="Follow the requests of programs as they end.")
 @click.option("--names", is_flag=True, help="With the names of files, which may tell secrets.")
 @as_json

@@ -27,6 +27,7 @@ from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.point_given import PointGiven
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.cli.service_state import runs
 from lucidnode.cli.taking_place import TakenPlaces
@@ -55,7 +56,7 @@ from lucidnode.program_socket import DoorGone, ask_to_leave
 
 
 @click.command("mount", short_help="Mount a project.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--durability",

@@ -23,6 +23,7 @@ from lucidnode.cli.child import log_to_stderr, say_back, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.mounting import keeper_file, mount_log, project_called
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.cli.taking_place import TakenPlaces
 from lucidnode.disk_room import check_for_writing
@@ -42,7 +43,7 @@ _AGAIN_S = 0.1
 
 
 @click.command("open-project", hidden=True)
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @passphrase_file
 @click.pass_obj
 def open_project_command(home: Path, project: str, passphrase_file: Path | None) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from lucidnode.cli.output import as_json, show_facts, show_json, size
 from lucidnode.cli.past_input import opened_past
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.root_rows import commit_rows
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NotAllowed
@@ -39,7 +40,7 @@ class _Size(click.ParamType[int]):
 
 
 @click.command("quota", short_help="Show or set how much a project may hold.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option("--soft", type=_Size(), help="Beyond it, people are told. 0: no such limit.")
 @click.option("--hard", type=_Size(), help="Beyond it, files cannot grow. 0: no such limit.")
 @click.option("--off", is_flag=True, help="Have no limit.")

@@ -14,6 +14,7 @@ from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, counted, duration, show_json, size
 from lucidnode.cli.progress import spinner, work_left
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.rekey.rekeying import Rekeyed
 from lucidnode.node.setting_values import BadSetting, read_rate
@@ -30,7 +31,7 @@ HAD = (
 
 
 @click.command("rekey", short_help="Seal what is there anew, without those who were put out.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option("--dry-run", "dry", is_flag=True, help="Only show how much there is to do.")
 @click.option(
     "--rate",

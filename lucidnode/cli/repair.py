@@ -14,6 +14,7 @@ from lucidnode import membership
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import confirm
 from lucidnode.cli.past_input import known_project
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.repairing_blocks import repair_blocks
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
@@ -42,7 +43,7 @@ T = TypeVar("T")
 
 
 @click.command("repair", short_help="Get a project off a history that the bucket has lost.")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option(
     "--put-back",
     "wants_put_back",

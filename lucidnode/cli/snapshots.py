@@ -11,6 +11,7 @@ import msgspec
 from lucidnode.cli.mounting import mount_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table
 from lucidnode.cli.past_input import opened_past, when
+from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.root_rows import commit_rows
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NoRoomForAttribute, NoSuchPoint
@@ -50,7 +51,7 @@ def snapshot_command() -> None:
 
 
 @snapshot_command.command("create")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.argument("name")
 @click.option("--at", "text", help="An earlier state: a version, a date and time, or how long ago.")
 @passphrase_file
@@ -105,7 +106,7 @@ def create(
 
 
 @snapshot_command.command("list")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @passphrase_file
 @as_json
 @click.pass_obj
@@ -156,7 +157,7 @@ def list_(home: Path, project: str, passphrase_file: Path | None, wants_json: bo
 
 
 @snapshot_command.command("delete")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @passphrase_file
@@ -191,7 +192,7 @@ def delete(home: Path, project: str, name: str, yes: bool, passphrase_file: Path
 
 
 @snapshot_command.command("mount")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.argument("name")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--allow-other", is_flag=True, help="Let other users of this machine in, too.")
@@ -224,7 +225,7 @@ def mount(
 
 
 @snapshot_command.command("schedule")
-@click.argument("project")
+@click.argument("project", shell_complete=offering_projects)
 @click.option("--on/--off", "wanted", default=None, help="Have snapshots made, or none any more.")
 @click.option("--quarters", type=_COUNT, help="How many stay of the last quarters of an hour.")
 @click.option("--hours", type=_COUNT, help="... of the last hours.")

@@ -11,6 +11,7 @@ import click
 from lucidnode.cli.background import facts
 from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
+from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import wire
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.config import SOCKET_FILE, load_config
@@ -34,7 +35,10 @@ def webhook_command() -> None:
 @webhook_command.command("add")
 @click.argument("url")
 @click.option(
-    "--project", metavar="PROJECT|DIR", help="This one; else all that are mounted here now."
+    "--project",
+    metavar="PROJECT|DIR",
+    shell_complete=offering_projects_and_paths,
+    help="This one; else all that are mounted here now.",
 )
 @click.option("--paths", is_flag=True, help="Tell paths and people's names, too; for owners.")
 @as_json

@@ -198,6 +198,18 @@ def test_the_board_and_the_rules_for_alarms_ask_for_metrics_that_there_are(
         assert {"summary", "description"} == rule["annotations"].keys()
 
 
+def test_the_shell_offers_the_projects_that_are_mounted_here(one: Workstation) -> None:
+    asked = {"_LUCIDNODE_COMPLETE": "bash_complete", "COMP_WORDS": "lucidnode quota de"}
+    done = subprocess.run(
+        [LUCIDNODE],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**one.environment, **asked, "COMP_CWORD": "2"},
+    )
+    assert (done.stdout, done.stderr) == ("plain,demo\n", "")
+
+
 def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
     drive = one.folder / "drive"
     assert "no file is locked here" in one.ok("lock", "list").err

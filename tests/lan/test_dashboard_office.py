@@ -203,6 +203,17 @@ def _drives(told: Any) -> dict[str, Any]:
     }
 
 
+def _is_told_how_fast(colleague: Workstation) -> None:
+    """Wait until *colleague* sees how fast the file goes that is on its way from a."""
+
+    def is_told() -> bool:
+        told = colleague.facts("status")["on_their_way"]
+        [file] = [each for each in told if each["path"] == "slow"] or [None]
+        return bool(file and file["bytes_per_second"] and file["bytes_left"] < file["bytes"])
+
+    until(is_told, within=PATIENCE, what="a colleague does not say how far his file is")
+
+
 def _cache(told: Any) -> dict[str, Any]:
     return {f"{text('#cache')}.split(' in ')[0]": shown(told["bytes"])}
 
@@ -273,10 +284,14 @@ async def _watched(lab: Lab) -> None:
             await page.until(
                 f"{ROWS.format('#leases')}.filter(row => row[1] === 'b').length === 1", 30
             )
-            with slow_upload(lab, 2):
-                await asyncio.to_thread((a.mount_point / "slow").write_bytes, noise(2 * MB))
+            with slow_upload(lab, 16):
+                await asyncio.to_thread((a.mount_point / "slow").write_bytes, noise(16 * MB))
                 await page.until(f"{text('#moving tbody')}.includes('slow')", 30)
                 await page.until(f"{text('#moving-rate')}.includes('/s')", 30)
+                # Each file has a rate and a time left of its own, here and where others see it.
+                await asyncio.to_thread(_is_told_how_fast, b)
+                moving = f"{ROWS.format('#moving')}.find(row => row[0].endsWith('/slow'))"
+                await page.until(f"{moving}?.[4].includes('/s') && {moving}[5] !== ''", 30)
         await asyncio.to_thread(await_cloud, a.mount_point / "slow", b.mount_point / "cut.prproj")
         await watched.every_panel_is_true()
 

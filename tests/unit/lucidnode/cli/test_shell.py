@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,18 @@ from click.testing import CliRunner
 
 from lucidnode.cli.app import cli
 from lucidnode.cli.man_pages import man_pages
+from lucidnode.cli.persistent_mounts import MOUNTS_FILE, PersistentMount, add
+from lucidnode.node.config import SOCKET_FILE
 
 MACROS = {".TH", ".SH", ".PP", ".TP", ".nf", ".fi"}
 
 
-def offered(typed: list[str], incomplete: str) -> list[str]:
+def offered(typed: list[str], incomplete: str, kind: str = "plain") -> list[str]:
     found = get_completion_class("bash")
     assert found is not None
     completing = found(cli, {}, "lucidnode", "_LUCIDNODE_COMPLETE")
-    return [item.value for item in completing.get_completions(typed, incomplete)]
+    items = completing.get_completions(typed, incomplete)
+    return [item.value for item in items if item.type == kind]
 
 
 def test_commands_options_and_settings_are_offered() -> None:
@@ -53,6 +57,37 @@ def test_what_takes_a_path_has_the_shell_offer_files(group: str) -> None:
                 assert kinds & {"file", "dir"}, f"{name} {param.name}"
                 seen += 1
     assert seen or group == "project"
+
+
+def test_what_takes_a_project_is_offered_those_that_are_known_here(tmp_path: Path) -> None:
+    for name in ("demo", "demons", "trailer"):
+        add(tmp_path, PersistentMount(name, f"/srv/{name}"))
+    at = ["--home", str(tmp_path)]
+    for words in (
+        ["mount"], ["quota"], ["fsck"], ["repair"], ["gc"], ["project", "archive"], ["project", "rename"],
+        ["snapshot", "create"], ["retention", "set"], ["import", "/srv/old"], ["invite", "--project"],
+        ["log"], ["conflicts", "list"], ["events"], ["lock", "list"], ["webhook", "add", "--project"],
+    ):  # fmt: skip
+        assert offered([*at, *words], "dem") == ["demo", "demons"], words
+    assert offered([*at, "mount"], "") == ["demo", "demons", "trailer"]
+    # Where a directory will do as well, it is files that begin like that.
+    assert offered([*at, "log"], "/sr") == []
+    assert offered([*at, "log"], "/sr", "file") == ["/sr"]
+    assert offered([*at, "project", "create"], "dem") == [], "a new one has a new name"
+
+
+def test_whatever_is_wrong_no_project_is_offered_and_nothing_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert offered(["--home", str(tmp_path / "none"), "mount"], "") == []
+    (tmp_path / MOUNTS_FILE).write_text("{")
+    assert offered(["--home", str(tmp_path), "mount"], "") == []
+    (tmp_path / MOUNTS_FILE).unlink()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / SOCKET_FILE))
+        silent.listen()
+        assert offered(["--home", str(tmp_path), "mount"], "") == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_processes_start_is_offered_to_nobody() -> None:
