@@ -23,6 +23,7 @@ static void begin(void)
     kernel = pair[0];
     the_channel.direct_opcodes = DIRECT;
     the_channel.max_pages = 256;
+    the_channel.scratch_bytes = 4096;
     CHECK(!channel_start(&the_channel, pair[1], 3, &outside));
     close(pair[1]);
 }
@@ -222,6 +223,71 @@ static void it_ends_with_requests_that_nobody_took(void)
     end();
 }
 
+static uint8_t *_Atomic lent[MANY];
+static atomic_int together;
+static atomic_int most_together;
+
+static bool lend(void *context, int device, const struct read_request *read,
+                 const struct message *request, uint8_t *scratch)
+{
+    const int now = atomic_fetch_add(&together, 1) + 1;
+
+    (void)context, (void)device, (void)request;
+    if (now > atomic_load(&most_together))
+        atomic_store(&most_together, now);
+    memset(scratch, (int)read->unique, 4096);
+    usleep(read->size);
+    /* Nobody else has written into it meanwhile. */
+    for (int i = 0; i < 4096; i++)
+        CHECK(scratch[i] == (uint8_t)read->unique);
+    atomic_store(&lent[read->unique], scratch);
+    atomic_fetch_sub(&together, 1);
+    channel_reply(&the_channel, read->unique, 0, NULL, 0);
+    return true;
+}
+
+static int let_go(void)
+{
+    int count;
+
+    pthread_mutex_lock(&the_channel.scratches.lock);
+    count = the_channel.scratches.free_count;
+    pthread_mutex_unlock(&the_channel.scratches.lock);
+    return count;
+}
+
+static void reads_one_after_the_other_are_answered_in_the_same_memory(void)
+{
+    struct fuse_read_in body = {.fh = 1, .size = 0};
+
+    the_channel.answerer = lend;
+    begin();
+    for (uint64_t i = 1; i <= 50; i++) {
+        ask(FUSE_READ, i, &body, sizeof body);
+        reply_seen();
+        while (let_go() != 1)
+            usleep(100);
+        CHECK(atomic_load(&lent[i]) == atomic_load(&lent[1]));
+    }
+    end();
+    the_channel.answerer = NULL;
+}
+
+static void reads_at_a_time_are_answered_in_memory_of_their_own(void)
+{
+    struct fuse_read_in body = {.fh = 1, .size = 20000};
+
+    the_channel.answerer = lend;
+    begin();
+    for (uint64_t i = 1; i <= 30; i++)
+        ask(FUSE_READ, i, &body, sizeof body);
+    for (int i = 0; i < 30; i++)
+        reply_seen();
+    CHECK(atomic_load(&most_together) > 1);
+    end();
+    the_channel.answerer = NULL;
+}
+
 static int held[2]; /* What a disk that hangs holds a reader with. */
 static atomic_bool is_held;
 
@@ -272,6 +338,8 @@ int main(void)
     replies_before_the_end_get_to_the_kernel();
     the_end_of_the_device_is_told();
     it_ends_with_requests_that_nobody_took();
+    reads_one_after_the_other_are_answered_in_the_same_memory();
+    reads_at_a_time_are_answered_in_memory_of_their_own();
     it_ends_without_a_reader_that_a_disk_holds();
     return 0;
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -23,9 +22,6 @@
 
 /* Naps that readers get to end, half a second, before a disk is taken to hold them for ever. */
 #define MAX_NAPS_AT_THE_END 250
-
-/* Of x86-64, and of ARM with pages of 4 KiB; elsewhere it is an alignment like another. */
-#define LARGE_PAGE_BYTES ((size_t)2 * 1024 * 1024)
 
 static void wake_handler(int number)
 {
@@ -231,7 +227,24 @@ static void *reply_on(void *argument)
 
 /* -- from the kernel --------------------------------------------------------------------------- */
 
-static void pass_on(struct channel *channel, struct message *request, uint8_t *scratch)
+/* Tell whether a READ was answered here. */
+static bool answered(struct channel *channel, const struct read_request *read,
+                     const struct message *request)
+{
+    uint8_t *scratch;
+    bool is_answered;
+
+    if (!channel->answerer)
+        return false;
+    scratch = scratch_take(&channel->scratches);
+    if (!scratch)
+        return false;
+    is_answered = channel->answerer(channel->context, channel->device, read, request, scratch);
+    scratch_give(&channel->scratches, scratch);
+    return is_answered;
+}
+
+static void pass_on(struct channel *channel, struct message *request)
 {
     uint8_t *bytes = request->bytes;
     size_t length = request->length;
@@ -252,8 +265,7 @@ static void pass_on(struct channel *channel, struct message *request, uint8_t *s
         passed = forward(channel, bytes, length);
         break;
     case ROUTE_READ:
-        if (channel->answerer &&
-            channel->answerer(channel->context, channel->device, &read, request, scratch))
+        if (answered(channel, &read, request))
             break;
         passed = channel_hand_over(channel, bytes, length);
         break;
@@ -276,30 +288,17 @@ static void pass_on(struct channel *channel, struct message *request, uint8_t *s
         channel_reply(channel, request_unique(bytes, length), ENOMEM, NULL, 0);
 }
 
-/* Return memory for a reader's scratch, NULL without. It is read into past the kernel's pages, and copied
- * from: in large pages a disk gets one piece of it instead of 256, and each MiB is one visit to it. */
-static uint8_t *scratch_new(size_t bytes)
-{
-    const size_t size = bytes + (-bytes & (LARGE_PAGE_BYTES - 1));
-    uint8_t *scratch = aligned_alloc(LARGE_PAGE_BYTES, size);
-
-    if (scratch)
-        madvise(scratch, size, MADV_HUGEPAGE);
-    return scratch;
-}
-
 static void *read_on(void *argument)
 {
     struct channel *channel = argument;
     struct message *request = malloc(sizeof *request + REQUEST_BYTES);
-    uint8_t *scratch = channel->scratch_bytes ? scratch_new(channel->scratch_bytes) : NULL;
     sigset_t set;
     int end = ENOMEM;
 
     sigemptyset(&set);
     sigaddset(&set, WAKE);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    while (request && (scratch || !channel->scratch_bytes)) {
+    while (request) {
         ssize_t length;
 
         if (atomic_load(&channel->stopping)) {
@@ -309,7 +308,7 @@ static void *read_on(void *argument)
         length = read(channel->device, request->bytes, REQUEST_BYTES);
         if (length > 0) {
             request->length = (size_t)length;
-            pass_on(channel, request, scratch);
+            pass_on(channel, request);
         } else if (length == 0 || (errno != EINTR && errno != ENOENT && errno != EAGAIN)) {
             /* ENODEV: unmounted. */
             end = length == 0 ? ENODEV : errno;
@@ -321,7 +320,6 @@ static void *read_on(void *argument)
         }
     }
     free(request);
-    free(scratch);
     if (end) {
         int none = 0;
 
@@ -414,11 +412,13 @@ static void close_all(struct channel *channel, int left)
     close(channel->event);
     queue_clear(&channel->session);
     queue_clear(&channel->direct);
+    scratches_stop(&channel->scratches);
     if (left)
         return; /* They look at it once more when the disk lets them go. */
     pthread_cond_destroy(&channel->room);
     pthread_cond_destroy(&channel->unsent);
     pthread_mutex_destroy(&channel->lock);
+    pthread_mutex_destroy(&channel->scratches.lock);
 }
 
 int channel_start(struct channel *channel, int device, int readers, int *outside)
@@ -434,6 +434,7 @@ int channel_start(struct channel *channel, int device, int readers, int *outside
     pthread_cond_init(&channel->room, NULL);
     memset(&channel->session, 0, sizeof channel->session);
     memset(&channel->direct, 0, sizeof channel->direct);
+    scratches_start(&channel->scratches, channel->scratch_bytes);
     atomic_store(&channel->stopping, false);
     atomic_store(&channel->ended, 0);
     atomic_store(&channel->init_unique, 0);

@@ -13,6 +13,7 @@
 #include "queue.h"
 #include "quiet.h"
 #include "request.h"
+#include "scratch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,7 +23,7 @@
 #define MAX_READERS 16
 
 /* Answers a READ and returns true, or returns false to have our own handlers answer it. *request*
- * is the message as it came; *scratch* is *scratch_bytes* for the calling thread alone. */
+ * is the message as it came; *scratch* is *scratch_bytes* for this call alone. */
 typedef bool read_answerer(void *context, int device, const struct read_request *read,
                            const struct message *request, uint8_t *scratch);
 
@@ -37,7 +38,7 @@ struct channel {
     struct quiet *quiet; /* handles whose FLUSH is answered here, or NULL */
     read_answerer *answerer;
     void *context;
-    size_t scratch_bytes;
+    size_t scratch_bytes; /* with an *answerer*, not 0 */
     /* Returns how many readers wait for a disk, and sees to it that those answer nothing; may be NULL. */
     int (*abandon)(void *context);
     bool in_use; /* somebody still writes to *device* when it stops: it stays open, whose number is his */
@@ -48,6 +49,7 @@ struct channel {
     struct queue session;  /* to pyfuse3, when the socket is full */
     struct queue direct;   /* to our own handlers */
 
+    struct scratches scratches;
     pthread_t readers[MAX_READERS];
     int reader_count;
     pthread_t sender;
