@@ -30,9 +30,10 @@ from lucidnode.node.bucket.session import FixedCredentials
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.cache.verified import Ciphertext, check_digest
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.errors import AccessDenied
-from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.role_credentials import SetName
 from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.supervision import Supervisor, Tasks
@@ -126,11 +127,13 @@ def roster_service(context: NodeContext, store: StudioBucket) -> RosterService:
 
 def bad_objects(context: NodeContext, store: StudioBucket) -> BadObjects:
     """Return who reads blocks out of the bucket and knows which are bad there."""
-    return BadObjects(
-        lambda project, block: store.bucket.get(block_key(project, block)),
-        context.alerts,
-        context.clock,
-    )
+
+    async def read(project: ProjectId, block: BlockId) -> Ciphertext:
+        found = await store.bucket.block(block_key(project, block))
+        check_digest(block, found.digest, len(found.body))
+        return found.body
+
+    return BadObjects(read, context.alerts, context.clock)
 
 
 def block_source(

@@ -20,6 +20,7 @@ from lucidnode.node.bucket.fingerprint import (
 from lucidnode.node.bucket.probe import FOLDER, probe
 from lucidnode.node.client.errors import Corrupt, NotThere
 
+BLOCK = f"p/{'0f' * 16}/block/ab/{'ab' * 32}"
 KEY = "p/0123/journal/0000000000000001"
 
 
@@ -66,6 +67,18 @@ class BucketContract:
         body = secrets.token_bytes(MAX_OBJECT_BYTES)
         await bucket.put(KEY, body)
         assert await bucket.get(KEY) == body
+
+    async def test_a_block_comes_whole_and_hashed(self, bucket: Bucket) -> None:
+        for size in (0, 1, 100_000, MAX_OBJECT_BYTES):
+            body = secrets.token_bytes(size)
+            await bucket.put(BLOCK, body)
+            assert await bucket.block(BLOCK) == (body, blake3(body).digest())
+        await bucket.put(BLOCK, bytes(MAX_OBJECT_BYTES + 1))
+        with pytest.raises(Oversize):
+            await bucket.block(BLOCK)
+        await bucket.delete(BLOCK)
+        with pytest.raises(NotThere):
+            await bucket.block(BLOCK)
 
     async def test_nobody_is_made_to_read_more_than_an_object_may_hold(
         self, bucket: Bucket

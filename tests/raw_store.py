@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -51,12 +52,14 @@ class RawStore:
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1") -> AsyncIterator[str]:
-        """Listen while the context lasts; give the endpoint."""
-        server = await asyncio.start_server(self._connected, host, 0)
+    async def serving(
+        self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[str]:
+        """Listen while the context lasts, within *tls*; give the endpoint."""
+        server = await asyncio.start_server(self._connected, host, 0, ssl=tls)
         shown = f"[{host}]" if ":" in host else host
         try:
-            yield f"http://{shown}:{server.sockets[0].getsockname()[1]}"
+            yield f"{'https' if tls else 'http'}://{shown}:{server.sockets[0].getsockname()[1]}"
         finally:
             server.close()
             for talk in self._talks:
@@ -105,13 +108,13 @@ class RawStore:
                             await writer.drain()
 
 
-def bucket_at(endpoint: str, answer_s: float = 5.0) -> ObjectBucket:
+def bucket_at(endpoint: str, answer_s: float = 5.0, network: Network | None = None) -> ObjectBucket:
     """Return a client of the store; its keys are `AK` and `secret`."""
     keys = credential_source(Credentials("AK", "secret"), Network())
     return ObjectBucket(
         S3Address("studio", "", endpoint, "us-east-1"),
         keys,
-        Network(),
+        network or Network(),
         SystemClock(),
         answer_s=answer_s,
     )

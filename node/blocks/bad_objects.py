@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 
 from lucidnode.node.bucket.keys import block_key
-from lucidnode.node.cache.verified import verified_aside
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import Amiss, BadBlocks, topic
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Archived, Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
 
-ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
-"""Returns what the bucket stores under the block's name, whatever it is; raises NodeError within
-its deadline."""
+ReadBucket = Callable[[ProjectId, BlockId], Awaitable[Ciphertext]]
+"""Returns the verified block from the bucket; raises Corrupt for any other bytes that it stores under the
+block's name, and NodeError within its deadline."""
 
 Key = tuple[ProjectId, BlockId]
 
@@ -30,7 +30,7 @@ class BadObjects:
         self._alerts = alerts
         self._bad: BadBlocks[Key] = BadBlocks(clock, lambda key: alerts.end(topic(key[1])))
 
-    async def read(self, project: ProjectId, block: BlockId) -> bytes:
+    async def read(self, project: ProjectId, block: BlockId) -> Ciphertext:
         """Return the verified block. Raises Corrupt, NotThere, and whatever *read* raises.
 
         An object counts as bad once two readings are: one may have been spoilt on its way. Then
@@ -40,9 +40,9 @@ class BadObjects:
         if (amiss := self._bad.lately(key)) is not None:
             raise _error(amiss)(f"the object of block {block.hex()} was {amiss} lately")
         seen = await self._seen(project, block)
-        if not isinstance(seen, bytes) and not self._bad.knows(key):
+        if isinstance(seen, NodeError) and not self._bad.knows(key):
             seen = await self._seen(project, block)
-        if isinstance(seen, bytes):
+        if not isinstance(seen, NodeError):
             self._bad.good(key)
             return seen
         self._bad.note(key, _amiss(seen))
@@ -82,17 +82,17 @@ class BadObjects:
             seen = await self._seen(*key)
         except NodeError:
             return False
-        if isinstance(seen, bytes):
+        if not isinstance(seen, NodeError):
             return True
         if not self._bad.knows(key):
             self._bad.note(key, _amiss(seen))  # what is told of it ends once it is well
         self._tell(key, _amiss(seen))
         return False
 
-    async def _seen(self, project: ProjectId, block: BlockId) -> bytes | Corrupt | NotThere:
+    async def _seen(self, project: ProjectId, block: BlockId) -> Ciphertext | Corrupt | NotThere:
         """Return what one reading shows."""
         try:
-            return await verified_aside(block, await self._read(project, block))
+            return await self._read(project, block)
         except Archived:
             raise
         except (Corrupt, NotThere) as error:

@@ -44,7 +44,7 @@ _USUAL_BYTES = 1024 * 1024
 """What a block from a peer is taken for until one has come."""
 
 
-ReadVerified = Callable[[ProjectId, BlockId], Awaitable[bytes]]
+ReadVerified = Callable[[ProjectId, BlockId], Awaitable[Ciphertext]]
 """Returns the verified block from the bucket; raises NodeError within its deadline."""
 
 
@@ -351,7 +351,7 @@ class BlockSource:
                 # The bucket is away, or has lost or spoilt the block: any copy in the office will do.
                 copying = race.create_task(self._copy(project, block, self._office.holders()))
                 await asyncio.wait({asking, copying}, return_when=asyncio.FIRST_COMPLETED)
-                if asking.done() and isinstance(asking.result(), bytes):
+                if asking.done() and not isinstance(asking.result(), NodeError):
                     copying.cancel()
                 elif (copy := await copying) is not None:
                     asking.cancel()
@@ -361,7 +361,7 @@ class BlockSource:
             raise answer
         return "bucket", answer
 
-    async def _from_bucket(self, project: ProjectId, block: BlockId) -> bytes | NodeError:
+    async def _from_bucket(self, project: ProjectId, block: BlockId) -> Ciphertext | NodeError:
         asked_at = self._clock.boot()
         try:
             ciphertext = await self._bucket(project, block)

@@ -17,6 +17,13 @@ class Listed(NamedTuple):
     size: int
 
 
+class Hashed(NamedTuple):
+    """A whole object, and the BLAKE3-256 of it; nobody writes into it."""
+
+    body: bytes | bytearray
+    digest: bytes
+
+
 class Bucket(Protocol):
     """Objects by key (`lucidnode.node.bucket.keys`). Every call ends within a deadline of its own.
 
@@ -31,6 +38,9 @@ class Bucket(Protocol):
         more than MAX_OBJECT_BYTES bytes, and Corrupt where the object ends inside the span. A span is
         never empty.
         """
+
+    async def block(self, key: str) -> Hashed:
+        """Return the whole object, as `get` does, hashed while it came: a block is named so."""
 
     async def put(self, key: str, body: bytes) -> None:
         """Store *body* durably under a name that fixes its content, so repeating it is harmless.

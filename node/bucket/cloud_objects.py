@@ -20,8 +20,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult
 
+from blake3 import blake3
+
 from lucidnode.node.bucket.address import BucketAddress
-from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Hashed, Listed
 from lucidnode.node.bucket.credentials import Credentials, CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
@@ -133,6 +135,16 @@ class CloudBucket:
         self._opened: tuple[Credentials, ObjectStore] | None = None
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        return bytes(await self._got(key, span, lambda _: None))
+
+    async def block(self, key: str) -> Hashed:
+        hasher = blake3()
+        body = await self._got(key, None, hasher.update)
+        return Hashed(body, hasher.digest())
+
+    async def _got(
+        self, key: str, span: tuple[int, int] | None, piece: Callable[[bytes], object]
+    ) -> bytearray:
         assert is_key(key)
         assert span is None or 0 <= span[0] < span[1]
         async with self._in_time(0) as limit:
@@ -152,11 +164,12 @@ class CloudBucket:
             stream = result.stream()
             while (chunk := await self._said(_next(stream))) is not None:
                 body += chunk
+                piece(chunk)
                 if len(body) > end - start:
                     break
         if len(body) != end - start:
             raise Unavailable(f"The {self._place.name} sends another length than it says.")
-        return bytes(body)
+        return body
 
     async def put(self, key: str, body: bytes) -> None:
         assert is_key(key)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 from lucidnode.node.bucket.errors import AlreadyThere
 from lucidnode.node.bucket.keys import Kind, kind_of
 from lucidnode.node.client.clock import Clock
@@ -53,6 +53,12 @@ class CountedBucket:
             body = await self._inner.get(key, span)
             request.received = len(body)
             return body
+
+    async def block(self, key: str) -> Hashed:
+        with self._counting("get", key) as request:
+            found = await self._inner.block(key)
+            request.received = len(found.body)
+            return found
 
     async def put(self, key: str, body: bytes) -> None:
         with self._counting("put", key, len(body)):

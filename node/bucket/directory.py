@@ -23,8 +23,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from blake3 import blake3
+
 from lucidnode.node.bucket.address import DirectoryAddress, parse_directory
-from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Hashed, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
@@ -71,6 +73,9 @@ class DirectoryBucket:
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         assert span is None or 0 <= span[0] < span[1]
         return await self._call(lambda: self._read(self._path(key), span))
+
+    async def block(self, key: str) -> Hashed:
+        return await self._call(lambda: _hashed(self._read(self._path(key), None)))
 
     async def put(self, key: str, body: bytes) -> None:
         try:
@@ -293,6 +298,10 @@ def _meaning(error: OSError, name: str) -> NodeError:
             return Unavailable(f"The {name} is full", "make room there, or raise the quota")
         case _:
             return Unavailable(f"The {name} cannot be used now ({error.strerror}).")
+
+
+def _hashed(body: bytes) -> Hashed:
+    return Hashed(body, blake3(body).digest())
 
 
 def _pread(handle: int, start: int, end: int) -> bytes:

@@ -13,6 +13,7 @@ import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -24,6 +25,7 @@ from yarl import URL
 from lucidnode.node.bucket.errors import Unreachable
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.proxy import shown_proxy
+from lucidnode.node.bucket.straight import Handler, Inlet, Piece
 from lucidnode.node.client.errors import Unavailable
 
 CONNECT_S = 5.0
@@ -70,11 +72,11 @@ class HttpAnswer:
 
         *received_so_far* is told after every piece how many bytes have come.
         """
-        codings = self._response.headers.getall("Content-Encoding", [])
-        if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
-            raise Unavailable(f"Something before {self._where} alters what it sends.")
+        self._check_bytes()
         if (self.length or 0) > most:
             raise Unavailable(f"The answer of {self._where} is too large to be one.")
+        if (inlet := Inlet.of(self._response)) is not None:
+            inlet.let_in()
         pieces: list[bytes] = []
         received = 0
         try:
@@ -89,6 +91,29 @@ class HttpAnswer:
         if self.length is not None and received != self.length:
             raise Unreachable(f"The connection to {self._where} was cut short.")
         return b"".join(pieces)
+
+    async def body_straight(self, size: int, piece: Piece) -> bytes | bytearray:
+        """Return the body, of the *size* bytes that it promises, copied as little as can be.
+
+        *piece* is given each piece of it, in order, as it comes. Raises as `body`.
+        """
+        assert size == self.length
+        self._check_bytes()
+        if (inlet := Inlet.of(self._response)) is not None:
+            try:
+                straight = await inlet.straight(self._response.content, size, piece)
+            except (aiohttp.ClientError, OSError) as error:
+                raise Unreachable(f"The connection to {self._where} was cut short.") from error
+            if straight is not None:
+                return straight
+        body = await self.body(size)
+        piece(memoryview(body))
+        return body
+
+    def _check_bytes(self) -> None:
+        codings = self._response.headers.getall("Content-Encoding", [])
+        if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
+            raise Unavailable(f"Something before {self._where} alters what it sends.")
 
 
 class _Body(Payload):
@@ -180,7 +205,7 @@ async def _session() -> aiohttp.ClientSession:
 
 async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
     session = aiohttp.ClientSession(
-        connector=_Connections(limit=0, keepalive_timeout=_IDLE_S),
+        connector=_Connections(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
@@ -204,6 +229,10 @@ class _Connections(aiohttp.TCPConnector):
     unasked for the answer to whatever is asked next.
     """
 
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=_IDLE_S)
+        self._factory = partial(Handler, loop=self._loop)
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -215,6 +244,8 @@ class _Connections(aiohttp.TCPConnector):
                 idle.rotate(1)  # the last to the front, which is where it takes from
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
+                if connection.transport is not None:
+                    Inlet.before(connection.transport)
                 return connection
             connection.close()
         raise aiohttp.ServerDisconnectedError

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
 _QUEUE_S = 20.0
@@ -93,6 +93,10 @@ class LimitedBucket:
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         async with self._reads.one():
             return await self._inner.get(key, span)
+
+    async def block(self, key: str) -> Hashed:
+        async with self._reads.one():
+            return await self._inner.block(key)
 
     async def put(self, key: str, body: bytes) -> None:
         async with self._writes.one():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Listed
+from blake3 import blake3
+
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Hashed, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.client.errors import Corrupt, NotThere
@@ -26,6 +28,10 @@ class MemoryBucket:
         if end > len(body):
             raise Corrupt("the object ends before the bytes asked for")
         return body[start:end]
+
+    async def block(self, key: str) -> Hashed:
+        body = await self.get(key)
+        return Hashed(body, blake3(body).digest())
 
     async def put(self, key: str, body: bytes) -> None:
         assert is_key(key)

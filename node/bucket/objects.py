@@ -13,8 +13,10 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from blake3 import blake3
+
 from lucidnode.node.bucket.address import S3Address
-from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Hashed, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
 from lucidnode.node.bucket.http import HttpAnswer
@@ -82,16 +84,39 @@ class ObjectBucket:
         ):
             if answer.status not in {200, 206}:
                 raise await self._said_no(answer, NotThere, *((Corrupt,) if span else ()))
-            size = self._part(answer, span) if span else self._whole(answer, key)
-            now = asyncio.get_running_loop().time()
-            if size is None:  # then its time grows as it comes, or a trickle would have minutes
-                body = await answer.body(
-                    MAX_OBJECT_BYTES, lambda come: limit.reschedule(now + self._deadline(come))
-                )
+            if span is None:
+                return await self._body(answer, self._whole(answer, key), limit)
+            return await self._body(answer, self._part(answer, span), limit)
+
+    async def block(self, key: str) -> Hashed:
+        assert is_key(key)
+        async with (
+            self._in_time(self._deadline(0)) as limit,
+            self._asked("GET", key, headers={}) as answer,
+        ):
+            if answer.status not in {200, 206}:
+                raise await self._said_no(answer, NotThere)
+            size = self._whole(answer, key)
+            hasher = blake3()
+            body: bytes | bytearray
+            if size is None:
+                body = await self._body(answer, size, limit)
+                hasher.update(body)
             else:
-                limit.reschedule(now + self._deadline(size))
-                body = await answer.body(size)
-        if size is not None and len(body) != size:
+                limit.reschedule(asyncio.get_running_loop().time() + self._deadline(size))
+                body = await answer.body_straight(size, hasher.update)
+        return Hashed(body, hasher.digest())
+
+    async def _body(self, answer: HttpAnswer, size: int | None, limit: asyncio.Timeout) -> bytes:
+        """Return the body of *answer*, which has *size* bytes, if that is known; *limit* becomes its own."""
+        now = asyncio.get_running_loop().time()
+        if size is None:  # then its time grows as it comes, or a trickle would have minutes
+            return await answer.body(
+                MAX_OBJECT_BYTES, lambda come: limit.reschedule(now + self._deadline(come))
+            )
+        limit.reschedule(now + self._deadline(size))
+        body = await answer.body(size)
+        if len(body) != size:
             raise Unavailable(f"The {self._name} cut an object short.")
         return body
 

@@ -8,12 +8,13 @@ at once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.client.clock import Clock
 
@@ -123,16 +124,29 @@ class PacedBucket:
             self._down.count(len(body))
             return body
         expected = self._expected if span is None else span[1] - span[0]
-        await self._down.wait(expected)
-        came = 0
-        try:
+        async with self._turn(expected) as came:
             body = await self._inner.get(key, span)
-            came = len(body)
-        finally:
-            self._down.count(came - expected)
+            came.append(len(body))
         if span is None:
-            self._expected = came
+            self._expected = len(body)
         return body
+
+    async def block(self, key: str) -> Hashed:
+        async with self._turn(self._expected) as came:
+            found = await self._inner.block(key)
+            came.append(len(found.body))
+        self._expected = len(found.body)
+        return found
+
+    @asynccontextmanager
+    async def _turn(self, expected: int) -> AsyncIterator[list[int]]:
+        """Wait until *expected* bytes may come; what the list holds at the end has come."""
+        await self._down.wait(expected)
+        came: list[int] = []
+        try:
+            yield came
+        finally:
+            self._down.count(sum(came) - expected)
 
     async def put(self, key: str, body: bytes) -> None:
         if kind_of(key) == "block":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 
 
 class PassingBucket:
@@ -13,6 +13,9 @@ class PassingBucket:
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         return await self._inner.get(key, span)
+
+    async def block(self, key: str) -> Hashed:
+        return await self._inner.block(key)
 
     async def put(self, key: str, body: bytes) -> None:
         await self._inner.put(key, body)

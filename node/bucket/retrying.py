@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Unavailable
@@ -31,6 +31,9 @@ class RetryingBucket:
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         return await self._patiently(lambda: self._inner.get(key, span))
+
+    async def block(self, key: str) -> Hashed:
+        return await self._patiently(lambda: self._inner.block(key))
 
     async def put(self, key: str, body: bytes) -> None:
         await self._patiently(lambda: self._inner.put(key, body))

@@ -41,6 +41,12 @@ def verified(wanted: BlockId, ciphertext: _Body) -> _Body:
     return ciphertext
 
 
+def check_digest(wanted: BlockId, digest: bytes, size: int) -> None:
+    """Raise Corrupt if *digest*, of *size* bytes, is not that of the block *wanted*."""
+    if digest != wanted:
+        raise Corrupt(f"{size} bytes are not the block {wanted.hex()}")
+
+
 class ArrivingBlock:
     """Checks the block *wanted* while it comes, so that each piece is hashed while the processor has it still.
 
@@ -59,8 +65,7 @@ class ArrivingBlock:
 
     def check(self) -> None:
         """Raise Corrupt if what has come is not all of that block and nothing else."""
-        if self._hasher.digest() != self._wanted:
-            raise Corrupt(f"{self._bytes} bytes are not the block {self._wanted.hex()}")
+        check_digest(self._wanted, self._hasher.digest(), self._bytes)
 
 
 async def verified_aside(wanted: BlockId, ciphertext: _Body) -> _Body:

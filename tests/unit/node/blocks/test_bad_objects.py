@@ -10,6 +10,7 @@ from disk_fixture import PROJECT, FastClock, ManualClock, make_block
 
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Corrupt, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -27,7 +28,7 @@ class Bucket:
     async def read(self, project: ProjectId, block: BlockId) -> bytes:
         self.reads += 1
         self.spoilt -= 1
-        return b"\0" * len(self.content) if self.spoilt >= 0 else self.content
+        return verified(block, b"\0" * len(self.content) if self.spoilt >= 0 else self.content)
 
 
 class Folder:
@@ -47,7 +48,7 @@ class Folder:
         self.reads += 1
         if block not in self.content:
             raise NotThere(block.hex())
-        return self.content[block]
+        return verified(block, self.content[block])
 
 
 async def test_a_damaged_object_is_named_and_not_read_by_each_who_asks(

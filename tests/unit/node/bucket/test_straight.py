@@ -1,0 +1,154 @@
+"""Long bodies go from the connection into one buffer; what comes behind them meets aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from blake3 import blake3
+from lab.private_ca import make_authority
+from raw_store import CLOSE, RawStore, answer, bucket_at
+
+from lucidnode.node.bucket import straight
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.client.errors import Unavailable
+
+BLOCK = f"p/{'0f' * 16}/block/ab/{'ab' * 32}"
+ENTRY = f"p/{'0f' * 16}/journal/0000000000000001"
+ETAG = 'ETag: "9a0364b9"'
+BODY = secrets.token_bytes(3 * 1024 * 1024)
+
+Run = Callable[[Awaitable[None]], None]
+
+
+def whole(body: bytes) -> bytes:
+    return answer("200", body, ETAG)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a test in the loop that the daemon has, and in Python's own."""
+    return uvloop.run if request.param == "uvloop" else asyncio.run  # type: ignore[return-value]
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Return a list that gets the length of whatever comes to aiohttp."""
+    lengths: list[int] = []
+    received = straight.Handler.data_received
+
+    def counted(handler: straight.Handler, data: bytes) -> None:
+        lengths.append(len(data))
+        received(handler, data)
+
+    monkeypatch.setattr(straight.Handler, "data_received", counted)
+    return lengths
+
+
+def test_of_a_block_aiohttp_gets_the_head_and_of_anything_else_all(
+    run: Run, parsed: list[int]
+) -> None:
+    async def asked() -> None:
+        store = RawStore([whole(BODY)])
+        async with store.serving() as endpoint:
+            bucket = bucket_at(endpoint)
+            for _ in range(3):
+                parsed.clear()
+                assert await bucket.block(BLOCK) == (BODY, blake3(BODY).digest())
+                assert sum(parsed) <= 4096
+                parsed.clear()
+                assert await bucket.get(BLOCK) == BODY
+                assert sum(parsed) > len(BODY)
+        assert store.connections == 1
+
+    run(asked())
+
+
+def test_a_body_in_pieces_is_hashed_in_order(run: Run) -> None:
+    async def asked() -> None:
+        raw = whole(BODY)
+        cuts = [0, 20, 90, 4096, 70_000, 1_000_000, len(raw) - 1, len(raw)]
+        steps: list[Any] = []
+        for start, stop in pairwise(cuts):
+            steps += [raw[start:stop], 0.01]
+        store = RawStore(steps)
+        async with store.serving() as endpoint:
+            bucket = bucket_at(endpoint)
+            assert await bucket.block(BLOCK) == (BODY, blake3(BODY).digest())
+            assert await bucket.get(BLOCK) == BODY
+        assert store.connections == 1
+
+    run(asked())
+
+
+@pytest.mark.parametrize("unasked", [whole(b"evil"), b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
+def test_what_comes_behind_a_body_is_no_answer_to_what_is_asked_next(
+    run: Run, unasked: bytes
+) -> None:
+    async def asked() -> None:
+        store = RawStore([whole(b"next")])
+        store.scripts.append([whole(BODY) + unasked])
+        store.scripts.append([whole(BODY), 0.02, unasked])
+        async with store.serving() as endpoint:
+            bucket = bucket_at(endpoint)
+            for _ in range(2):
+                assert (await bucket.block(BLOCK)).body == BODY
+                await asyncio.sleep(0.1)
+            assert await bucket.get(ENTRY) == b"next"
+        assert store.came_on == [1, 2, 3], "who speaks unasked is asked nothing more"
+
+    run(asked())
+
+
+def test_a_body_that_is_cut_is_none(run: Run) -> None:
+    async def asked() -> None:
+        store = RawStore([whole(b"next")])
+        for cut in (100, 5000, 200_000, len(whole(BODY)) - 1):
+            store.scripts.append([whole(BODY)[:cut], 0.01, CLOSE])
+        async with store.serving() as endpoint:
+            bucket = bucket_at(endpoint)
+            for _ in range(4):
+                with pytest.raises(Unavailable, match="cut"):
+                    await bucket.block(BLOCK)
+            assert await bucket.get(ENTRY) == b"next"
+
+    run(asked())
+
+
+def test_a_block_that_is_given_up_midway_takes_its_connection_along(run: Run) -> None:
+    async def asked() -> None:
+        store = RawStore([whole(b"next")])
+        store.scripts.append([whole(BODY)[:200_000], 0.2, whole(BODY)[200_000:]])
+        async with store.serving() as endpoint:
+            bucket = bucket_at(endpoint)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await bucket.block(BLOCK)
+            assert await bucket.get(ENTRY) == b"next"
+        assert store.connections == 2
+
+    run(asked())
+
+
+def test_within_tls_it_is_the_same(run: Run, parsed: list[int], tmp_path: Path) -> None:
+    authority = make_authority(tmp_path / "authority", "127.0.0.1")
+    network = Network(authorities=authority.ca_file.read_text())
+
+    async def asked() -> None:
+        store = RawStore([whole(BODY)])
+        async with store.serving(tls=authority.server_context()) as endpoint:
+            bucket = bucket_at(endpoint, network=network)
+            for _ in range(2):
+                parsed.clear()
+                assert await bucket.block(BLOCK) == (BODY, blake3(BODY).digest())
+                assert sum(parsed) <= 4096
+                assert await bucket.get(BLOCK) == BODY
+        assert store.connections == 1
+
+    run(asked())
