@@ -17,6 +17,7 @@ from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.payload import Payload
 from aiohttp.tracing import Trace
@@ -221,6 +222,10 @@ async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
         await session.close()
 
 
+def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return Handler(loop)
+
+
 class _Connections(aiohttp.TCPConnector):
     """Gives out the connection that was used last, and none on which something came unasked.
 
@@ -231,7 +236,7 @@ class _Connections(aiohttp.TCPConnector):
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=_IDLE_S)
-        self._factory = partial(Handler, loop=self._loop)
+        self._factory = partial(_handler, self._loop)
 
     async def connect(
         self,

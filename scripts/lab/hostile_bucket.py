@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 from typing import TypeVar
 
+from blake3 import blake3
+
 from lab.hostile import (
     Answer,
     ClaimMore,
@@ -36,7 +38,7 @@ from lab.hostile import (
     Swap,
     Twice,
 )
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket, Hashed, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.errors import Oversize as OversizeObject
 from lucidnode.node.bucket.refusal import Refusal
@@ -100,6 +102,10 @@ class HostileBucket:
         if isinstance(fault, Flip) and body:
             return _flipped(body, self._chance(fault, key).randrange(8 * len(body)))
         return body
+
+    async def block(self, key: str) -> Hashed:
+        body = await self.get(key)
+        return Hashed(body, blake3(body).digest())
 
     async def put(self, key: str, body: bytes) -> None:
         fault = await self._meets("put", key)

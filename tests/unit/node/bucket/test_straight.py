@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that gets the length of whatever comes to aiohttp."""
     lengths: list[int] = []
     received = straight.Handler.data_received
