@@ -38,6 +38,7 @@ def test_no_two_public_classes_share_a_name() -> None:
 DOORS = {
     "aiohttp": (
         "node/bucket/http.py",
+        "node/bucket/straight.py",
         "node/callers.py",
         "node/client/connection.py",
         "node/dashboard/",
