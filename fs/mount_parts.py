@@ -244,6 +244,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("making and checking checkpoints", commit.checkpoints.run)
         tasks.keep("saving old bytes", write.write_back.run)
         tasks.keep("looking where the replica is", write.whereabouts.run)
+        tasks.keep("reading the tree into memory", partial(replica.warm, clock))
         tasks.keep("telling the daemon what is pinned", pins.run)
         if write.group_sync.relaxed:
             tasks.keep("syncing what was closed", write.group_sync.run)

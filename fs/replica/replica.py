@@ -56,6 +56,7 @@ from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.sqlite.snapshot import Snapshot
+from lucidnode.fs.replica.sqlite.warming import warm
 from lucidnode.fs.replica.substituted_work import SubstitutedWork
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.fs.replica.tail_table import TailTable
@@ -65,6 +66,7 @@ from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.unsynced_work import UnsyncedWork
 from lucidnode.fs.replica.usage import ProjectUsage
 from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import BlockId, DeviceId
 
 
@@ -150,6 +152,10 @@ class Replica:
         Except what names blocks that are `unsynced`, and all after it. Raises ReplicaError.
         """
         await self._barrier.wait()
+
+    async def warm(self, clock: Clock) -> None:
+        """Have the tree in memory before it is asked for: see `warming`. Raises NoSpace or a ReplicaError."""
+        await warm(self._database, clock)
 
     def snapshot(self) -> Snapshot | None:
         """Return what the newest entry left, to be read beside the work here: see `Database.snapshot`."""

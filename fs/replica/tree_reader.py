@@ -78,6 +78,12 @@ class TreeReader:
             return found
         return [(name, self._shown(attributes)) for name, attributes in found]
 
+    def first_directory(
+        self, parent: InodeNo, after: bytes | None, among: int
+    ) -> InodeNo | None:
+        """Return the first directory in *parent*, *among* so many names greater than *after*; None if none is."""
+        return self._queries.first_directory(self._aliases.now(parent), after, among)
+
     def names_in(self, parent: InodeNo) -> Iterator[bytes]:
         """Yield every name in directory *parent*; change nothing meanwhile."""
         return self._queries.names_in(self._aliases.now(parent))

@@ -50,6 +50,12 @@ _NAMES = (
     f"SELECT n.name, {_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino "  # noqa: S608
     "WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
 )
+_FIRST_DIRECTORY = f"""
+    SELECT ino FROM (
+        SELECT i.ino, i.kind FROM name n JOIN inode i ON i.ino = n.ino
+        WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?
+    ) WHERE kind = {Kind.DIRECTORY:d} LIMIT 1
+"""  # noqa: S608  # constants only
 # Extents do not overlap, so the one that starts at or before the range is the first to matter.
 _EXTENTS = {
     "extent": """
@@ -158,6 +164,13 @@ class Queries:
         found = [(row[0], _attributes(row[1:])) for row in rows]
         self._remember(attributes for _, attributes in found)
         return found
+
+    def first_directory(
+        self, parent: InodeNo, after: bytes | None, among: int
+    ) -> InodeNo | None:
+        """Return the first directory in *parent*, *among* so many names greater than *after*; None if none is."""
+        row = self._database.row(_FIRST_DIRECTORY, (parent, after or b"", among))
+        return None if row is None else InodeNo(row[0])
 
     def names_in(self, parent: InodeNo) -> Iterator[bytes]:
         """Yield every name in directory *parent*, in byte order; change nothing meanwhile."""
