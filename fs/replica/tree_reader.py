@@ -78,9 +78,7 @@ class TreeReader:
             return found
         return [(name, self._shown(attributes)) for name, attributes in found]
 
-    def first_directory(
-        self, parent: InodeNo, after: bytes | None, among: int
-    ) -> InodeNo | None:
+    def first_directory(self, parent: InodeNo, after: bytes | None, among: int) -> InodeNo | None:
         """Return the first directory in *parent*, *among* so many names greater than *after*; None if none is."""
         return self._queries.first_directory(self._aliases.now(parent), after, among)
 

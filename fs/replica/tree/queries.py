@@ -165,9 +165,7 @@ class Queries:
         self._remember(attributes for _, attributes in found)
         return found
 
-    def first_directory(
-        self, parent: InodeNo, after: bytes | None, among: int
-    ) -> InodeNo | None:
+    def first_directory(self, parent: InodeNo, after: bytes | None, among: int) -> InodeNo | None:
         """Return the first directory in *parent*, *among* so many names greater than *after*; None if none is."""
         row = self._database.row(_FIRST_DIRECTORY, (parent, after or b"", among))
         return None if row is None else InodeNo(row[0])
