@@ -42,9 +42,10 @@ async def warm(database: Database, clock: Clock) -> None:
     """Read inodes, names and extents, a few at a time, once the first work is done. Raises NoSpace or a ReplicaError."""
     await clock.sleep(_AT_FIRST_S)
     for sql, start in _WALKS:
-        behind: Sequence[Binding] | None = start
+        behind = start
         for _ in range(MAX_FILES // _STEP_ROWS):
-            behind = database.row(sql, (*behind, _STEP_ROWS - 1))
-            if behind is None:
+            last = database.row(sql, (*behind, _STEP_ROWS - 1))
+            if last is None:
                 break
+            behind = last
             await clock.sleep(_PAUSE_S)
