@@ -85,6 +85,10 @@ class PendingOperations:
         """Yield the blocks that pending work needs in the bucket, oldest first."""
         return (block for step in self._ground.journal.write_sets for block in step.blocks)
 
+    def waits_for(self, block: BlockId) -> bool:
+        """Tell whether pending work needs *block* in the bucket. It may say so in vain, not the other way."""
+        return self._ground.journal.write_sets.names(block)
+
     def blocks_of_contents(self) -> dict[InodeNo, set[BlockId]]:
         """Return the blocks that the content of each file lies in, as far as it is not committed."""
         blocks: dict[InodeNo, set[BlockId]] = {}

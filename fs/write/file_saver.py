@@ -120,6 +120,7 @@ class FileSaver:
         """
         if not file.staged:
             return
+        self._notifier.hurry()
         if not self._relaxed:
             await self._stager.make_durable([block.id for block in file.staged.blocks()])
         # No await from here on: a read finds an extent here or in the replica, never in neither.

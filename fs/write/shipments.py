@@ -41,7 +41,11 @@ class UploadService(Protocol):
 
 
 class Shipments:
-    """The way of blocks to the bucket, as one mount knows it. *moved* is called when some arrive."""
+    """The way of blocks to the bucket, as one mount knows it.
+
+    *moved* is called when some arrive that work waits for: those of a file that is being written are
+    named by nothing yet, and a look at what may be committed would find no more than the one before.
+    """
 
     def __init__(
         self,
@@ -125,11 +129,13 @@ class Shipments:
     def note_arrived(self, blocks: Iterable[BlockId], *, at: float | None = None) -> None:
         """Note that *blocks* are in the bucket, since *at* by the boot clock; None: they came just now."""
         when = self._clock.boot() if at is None else at
-        for block in blocks:
+        arrived = list(blocks)
+        for block in arrived:
             self._arrived.setdefault(block, when)
         if len(self._arrived) > self._most:
             self._forget()
-        self._moved()
+        if any(map(self._replica.pending.waits_for, arrived)):
+            self._moved()
 
     async def run(self) -> None:
         """Ask for what was not heard of, until cancelled."""

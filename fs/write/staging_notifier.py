@@ -10,6 +10,10 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 
+GATHER_S = 0.02
+"""Seconds for which blocks of a file that is being written gather. Each message is a request of its
+own: for each block it was a tenth of what the mount and the daemon did in Python of a write."""
+
 _RETRY_S = 1.0
 """Seconds. A daemon that starts later finds the files by itself; this is for one that hiccups."""
 
@@ -41,16 +45,28 @@ class StagingNotifier:
         self._clock = clock
         self._waiting: dict[BlockId, int] = {}
         self._any = asyncio.Event()
+        self._due = asyncio.Event()
 
     def notify(self, block: BlockId, blocks_before: int = 0) -> None:
-        """Have the daemon told of *block*, soon; *blocks_before* it in its file are written."""
+        """Have the daemon told of *block*, soon; *blocks_before* it in its file are written.
+
+        Of the first block of a file at once: whoever ends the save asks for the same by `hurry`.
+        """
         self._waiting[block] = rank(blocks_before)
         self._any.set()
+        if not blocks_before:
+            self._due.set()
+
+    def hurry(self) -> None:
+        """Have the daemon told at once of all that was noted: a save waits for it."""
+        if self._waiting:
+            self._due.set()
 
     async def deliver(self) -> None:
         """Tell the daemon of everything noted so far, now. Raises a NodeError if it cannot."""
         batch, self._waiting = self._waiting, {}
         self._any.clear()
+        self._due.clear()
         if not batch:
             return
         try:
@@ -62,9 +78,20 @@ class StagingNotifier:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._gather())
+            while True:
+                await self._due.wait()
+                try:
+                    await self.deliver()
+                except NodeError:
+                    await self._clock.sleep(_RETRY_S)
+                    self._due.set()
+
+    async def _gather(self) -> None:
         while True:
             await self._any.wait()
-            try:
-                await self.deliver()
-            except NodeError:
-                await self._clock.sleep(_RETRY_S)
+            await self._clock.sleep(GATHER_S)
+            self.hurry()
+            # What is being told, or cannot be, is not noted a second time.
+            self._any.clear()

@@ -116,3 +116,14 @@ def test_who_saves_again_before_long_has_a_young_save_once_the_one_before_is_com
         journal.commit(scene.node)
     scene.shipments.committed()
     assert scene.shipments.is_young(file)
+
+
+def test_the_sender_looks_again_only_for_blocks_that_work_waits_for(scene: Scene) -> None:
+    """What is written still is named by nothing yet: each of its blocks would be a look in vain."""
+    [first, second] = scene.film(2)
+    scene.shipments.note_arrived([BlockId(b"w" * 32)])
+    assert scene.moved == 0
+    scene.shipments.note_arrived([first])
+    scene.shipments.note_arrived([BlockId(b"x" * 32), second])
+    assert scene.moved == 2
+    assert scene.node.replica.pending.next_batch(scene.shipments) is not None
