@@ -121,8 +121,11 @@ class KernelDevice:
         os.close(self._kernel)
         log.info("kernel channel: %s", _channel.counts())
 
-    def arrived(self) -> Iterator[bytes]:
-        """Yield the requests that came since the last call. Call it when `event` is readable."""
+    def arrived(self) -> Iterator[bytes | memoryview]:
+        """Yield the requests that came since the last call. Call it when `event` is readable.
+
+        A long one as it was read from the kernel, in memory that goes with the last view of it.
+        """
         with contextlib.suppress(BlockingIOError):
             os.read(self.event, 8)
         while (message := _channel.take()) is not None:

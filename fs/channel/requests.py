@@ -143,7 +143,7 @@ class KernelRequest:
 
     __slots__ = ("body", "gid", "ino", "opcode", "pid", "uid", "unique")
 
-    def __init__(self, message: bytes) -> None:
+    def __init__(self, message: bytes | memoryview) -> None:
         if len(message) < _HEADER.size:
             raise RequestRefused(errno.EINVAL)
         length, self.opcode, self.unique, self.ino, self.uid, self.gid, self.pid, _, _ = (
@@ -287,7 +287,7 @@ class Requests:
         if reads := self._device.answered():
             self._on_answered(reads)
 
-    def _begin(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
+    def _begin(self, message: bytes | memoryview, tasks: asyncio.TaskGroup) -> None:
         """Answer *message*: at once if its handler needs not wait, which saves a task for each."""
         # A torn header has been refused in C already.
         unique = _HEADER.unpack_from(message)[2]

@@ -60,7 +60,9 @@ class BlockName:
     """Padded plaintext bytes."""
 
 
-def seal(keys: ProjectKeys, plaintext: bytes, epoch: int | None = None) -> tuple[BlockName, bytes]:
+def seal(
+    keys: ProjectKeys, plaintext: bytes | memoryview, epoch: int | None = None
+) -> tuple[BlockName, bytes]:
     """Return the name and the ciphertext of *plaintext* in *epoch*, in the current one if it is None.
 
     1 to MAX_PLAIN_BYTES bytes, padded here with zeros to whole pages; raises BlockMisshapen on any other
@@ -69,7 +71,7 @@ def seal(keys: ProjectKeys, plaintext: bytes, epoch: int | None = None) -> tuple
     size = padded_size(len(plaintext))
     capacity = cipher_size(size)
     if len(plaintext) != size:
-        plaintext = plaintext.ljust(size, b"\0")
+        plaintext = bytes(plaintext).ljust(size, b"\0")
     if epoch is None:
         epoch = keys.current
     nonce = _content_nonce(keys, epoch, plaintext)
@@ -78,7 +80,9 @@ def seal(keys: ProjectKeys, plaintext: bytes, epoch: int | None = None) -> tuple
         [
             _HEADER.pack(_MAGIC, epoch, nonce),
             *(
-                cipher.seal(index, plaintext[index * SEGMENT_BYTES : (index + 1) * SEGMENT_BYTES])
+                cipher.seal(
+                    index, bytes(plaintext[index * SEGMENT_BYTES : (index + 1) * SEGMENT_BYTES])
+                )
                 for index in range(cipher.count)
             ),
         ]
@@ -174,7 +178,7 @@ class _Cipher:
         return aegis256_open(self.key, place + _PLACE_PADDING, sealed, self.associated + place)
 
 
-def _content_nonce(keys: ProjectKeys, epoch: int, padded: bytes) -> bytes:
+def _content_nonce(keys: ProjectKeys, epoch: int, padded: bytes | memoryview) -> bytes:
     return blake3(padded, key=keys.epoch(epoch).nonce).digest()
 
 

@@ -18,7 +18,7 @@ class Piece(NamedTuple):
 
     ino: InodeNo
     offset: int
-    data: bytes
+    data: bytes | memoryview
 
     @property
     def end(self) -> int:
@@ -84,7 +84,10 @@ def extents_of(pieces: Iterable[Piece], block: BlockId) -> dict[InodeNo, list[Ne
 
 def _aligned(piece: Piece, block_size: int) -> Iterator[Piece]:
     at = piece.offset
+    if (at // block_size + 1) * block_size >= piece.end:
+        yield piece
+        return
     while at < piece.end:
         stop = min(piece.end, (at // block_size + 1) * block_size)
-        yield Piece(piece.ino, at, piece.data[at - piece.offset : stop - piece.offset])
+        yield Piece(piece.ino, at, bytes(piece.data[at - piece.offset : stop - piece.offset]))
         at = stop

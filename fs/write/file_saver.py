@@ -83,7 +83,7 @@ class FileSaver:
                 self._replica.tails.put(
                     file.ino,
                     piece.offset,
-                    piece.data,
+                    bytes(piece.data),
                     file.time_ns,
                     appended=file.appends,
                     attributes=_set(file),
@@ -159,7 +159,9 @@ class FileSaver:
         """Bring *flight* into staging; put it back among the dirty if that fails."""
         pieces = flight.pieces
         try:
-            name = await self._stager.stage(b"".join(piece.data for piece in pieces))
+            name = await self._stager.stage(
+                pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+            )
         except (FsError, NodeError, OSError) as error:
             flight.failed(error)
             file.in_flight.remove(flight)

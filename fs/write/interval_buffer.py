@@ -6,19 +6,26 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedDict
 
+Held = bytes | memoryview
+"""Bytes that nobody changes: a view is of memory that holds little else."""
+
+HELD_BYTES = 512 * 1024
+"""A view of as many is kept as it came: of a request of the kernel, which carries 1 MiB at most."""
+
 
 class IntervalBuffer:
     """Holds bytes at offsets; what is written last wins.
 
     A run is a bytearray under the offset of its first byte, or the bytes of the one write that made
     it. Writing on from a run's end costs only the new bytes; anything else costs the runs it touches.
-    A block that comes in one write is copied once, when it comes.
+    A block that comes in one write as a view of *keeps* bytes or more is not copied at all.
     """
 
-    __slots__ = ("_runs", "size")
+    __slots__ = ("_keeps", "_runs", "size")
 
-    def __init__(self) -> None:
-        self._runs: SortedDict[int, bytes | bytearray] = SortedDict()
+    def __init__(self, keeps: int = HELD_BYTES) -> None:
+        self._keeps = keeps
+        self._runs: SortedDict[int, Held | bytearray] = SortedDict()
         self.size = 0
         """Bytes held, in all runs together."""
 
@@ -39,14 +46,15 @@ class IntervalBuffer:
         for start, run in self._runs.items():
             yield start, start + len(run)
 
-    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+    def write(self, offset: int, data: Held | bytearray) -> None:
         """Hold *data* at *offset*, over whatever was held there."""
         if not len(data):
             return
         end = offset + len(data)
         starts = self._touching(offset, end)
         if not starts:
-            self._runs[offset] = bytes(data)
+            is_kept = isinstance(data, memoryview) and data.readonly and len(data) >= self._keeps
+            self._runs[offset] = data if is_kept else bytes(data)
             self.size += len(data)
             return
         before = sum(len(self._runs[start]) for start in starts)
@@ -61,7 +69,7 @@ class IntervalBuffer:
         run[offset - start : end - start] = data
         self.size += len(run) - before
 
-    def write_under(self, offset: int, data: bytes) -> None:
+    def write_under(self, offset: int, data: Held) -> None:
         """Hold *data* at *offset*, but only where nothing is held: what is there is newer."""
         end = offset + len(data)
         at = offset
@@ -75,7 +83,7 @@ class IntervalBuffer:
         for start, stop in gaps:
             self.write(start, data[start - offset : stop - offset])
 
-    def take(self, start: int, stop: int) -> list[tuple[int, bytes]]:
+    def take(self, start: int, stop: int) -> list[tuple[int, Held]]:
         """Remove and return what is held within [start, stop), as (offset, bytes) in order."""
         taken = []
         for at in self._touching(start, stop):
@@ -83,9 +91,10 @@ class IntervalBuffer:
             low, high = max(start - at, 0), min(stop - at, len(run))
             if low >= high:
                 continue
-            taken.append((at + low, _part(run, low, high)))
+            whole = high - low == len(run) and not isinstance(run, bytearray)
+            taken.append((at + low, run if whole else _part(run, low, high)))
             self.size -= high - low
-            rest = run[high:]
+            rest = run[high:] if isinstance(run, bytearray) else _part(run, high, len(run))
             if low:
                 del self._growing(at)[low:]
             else:
@@ -125,7 +134,7 @@ class IntervalBuffer:
 
     def _growing(self, start: int) -> bytearray:
         """Return the run at *start* as one that can be changed."""
-        run: bytes | bytearray = self._runs[start]
+        run: Held | bytearray = self._runs[start]
         if isinstance(run, bytearray):
             return run
         growing = self._runs[start] = bytearray(run)
@@ -151,7 +160,7 @@ class IntervalBuffer:
         return merged
 
 
-def _part(run: bytes | bytearray, low: int, high: int) -> bytes:
+def _part(run: Held | bytearray, low: int, high: int) -> bytes:
     """Return [low, high) of *run*; without a copy if that is all of its bytes."""
     if isinstance(run, bytes):
         return run[low:high]

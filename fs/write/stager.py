@@ -46,14 +46,17 @@ class Stager:
         """Whether the directory was made durable. It is asked once: each time would be a sync for
         each block, where uploads keep pace and leave it empty."""
 
-    async def stage(self, plaintext: bytes) -> BlockName:
+    async def stage(self, plaintext: bytes | memoryview) -> BlockName:
         """Stage *plaintext* as a block, or what begins with it where that may not be named again.
 
         `make_durable` has it survive a power cut. Raises NoSpace.
         """
         async with self._turns:
             name, ciphertext = await self._sealed(plaintext)
-            while self._is_listed(name.id) and (other := other_plaintext(plaintext)) is not None:
+            while (
+                self._is_listed(name.id)
+                and (other := other_plaintext(bytes(plaintext))) is not None
+            ):
                 plaintext = other
                 name, ciphertext = await self._sealed(plaintext)
             async with self._making_room:
@@ -105,7 +108,9 @@ class Stager:
             ended.set()
         return unneeded
 
-    async def _sealed(self, plaintext: bytes, epoch: int | None = None) -> tuple[BlockName, bytes]:
+    async def _sealed(
+        self, plaintext: bytes | memoryview, epoch: int | None = None
+    ) -> tuple[BlockName, bytes]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._disk, seal, self._keys, plaintext, epoch)
 

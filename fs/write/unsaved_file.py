@@ -156,7 +156,8 @@ class UnsavedFile:
                 low = max(offset, piece.offset)
                 high = min(offset + length, piece.end)
                 if low < high:
-                    found.append((low, piece.data[low - piece.offset : high - piece.offset]))
+                    part = piece.data[low - piece.offset : high - piece.offset]
+                    found.append((low, bytes(part)))
         found += self.dirty.within(offset, length)
         return found
 

@@ -54,7 +54,7 @@ static struct message *taken(void)
 
 static void ask(uint32_t opcode, uint64_t unique, const void *body, size_t size)
 {
-    static uint8_t message[1 << 20];
+    static uint8_t message[REQUEST_BYTES];
     size_t length = a_request(message, opcode, unique, body, size);
 
     CHECK(send(kernel, message, length, 0) == (ssize_t)length);
@@ -153,6 +153,34 @@ static void what_is_ours_is_taken_and_answered_past_the_socket(void)
     CHECK(!channel_reply(&the_channel, 5, EIO, "bytes", 5));
     header = reply_seen();
     CHECK(header.unique == 5 && header.len == sizeof header && header.error == -EIO);
+    end();
+}
+
+/* Long ones are given away as they were read, and the next request is read into other memory. */
+static void long_requests_come_whole_and_each_in_memory_of_its_own(void)
+{
+    static uint8_t body[DATA_BYTES];
+    struct message *messages[4];
+    int room = 4 * REQUEST_BYTES;
+
+    begin();
+    /* As root, as all tests run: for requests as long as the kernel's. */
+    CHECK(!setsockopt(kernel, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room));
+    for (int i = 0; i < 4; i++) {
+        memset(body, 'a' + i, sizeof body);
+        ask(FUSE_WRITE, (uint64_t)i, body, i % 2 ? sizeof body : KEPT_BYTES);
+        messages[i] = taken();
+    }
+    for (int i = 0; i < 4; i++) {
+        const uint8_t *data = messages[i]->bytes + sizeof(struct fuse_in_header);
+        size_t size = i % 2 ? sizeof body : KEPT_BYTES;
+
+        CHECK(messages[i]->length == sizeof(struct fuse_in_header) + size);
+        CHECK(request_unique(messages[i]->bytes, messages[i]->length) == (uint64_t)i);
+        CHECK(data[0] == 'a' + i && data[size - 1] == 'a' + i);
+        free(messages[i]);
+    }
+    ask(FUSE_WRITE, 9, body, sizeof body);
     end();
 }
 
@@ -333,6 +361,7 @@ int main(void)
     what_is_pyfuse3s_goes_through_the_socket_and_back();
     a_flush_that_ends_nothing_is_answered_and_any_other_taken();
     what_is_ours_is_taken_and_answered_past_the_socket();
+    long_requests_come_whole_and_each_in_memory_of_its_own();
     a_torn_reply_is_dropped_and_one_too_long_is_an_error();
     many_wait_for_pyfuse3_and_hold_up_no_read();
     replies_before_the_end_get_to_the_kernel();

@@ -26,6 +26,10 @@ _EXPECTED = (TypeError, ValueError, OverflowError, OSError, RuntimeError, Memory
 _PAGE = 4096
 _DIRECT = 1 << 15 | 1 << 16
 _GETATTR, _READ, _WRITE = 3, 15, 16
+_LONG = 900_000
+"""Bytes of a WRITE that Python gets as it was read."""
+_SNDBUFFORCE = 32
+"""Of asm-generic/socket.h; Python has no name for it."""
 _BEGUN_ANEW_S = 0.3
 """Seconds for a call to be begun anew; the fault that is looked for needs no more, and nothing fails by it."""
 
@@ -47,6 +51,7 @@ class Driver:
         self.channel = channel
         self.random = random.Random(seed)
         self.blocks: list[object] = []
+        self.kept: list[memoryview] = []
         self.file = os.memfd_create("block")
         os.truncate(self.file, 1 << 20)
 
@@ -122,6 +127,7 @@ class Driver:
     def running(self, decrypt: int) -> Iterator[tuple[socket.socket, int]]:
         """Run the channel while inside; yield the kernel's end, and pyfuse3's."""
         kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kernel.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 1 << 22)
         outside, event = self.channel.start(ours.fileno(), 3, _DIRECT, 1 << 36, 64, decrypt)
         ours.close()
         with contextlib.suppress(*_EXPECTED):
@@ -152,6 +158,8 @@ class Driver:
         draw = self.random
         opcode = draw.choice([_GETATTR, _READ, _WRITE, 22, 26, 28, 44, 63, 64, 2**32 - 1])
         body = draw.randbytes(draw.randrange(200))
+        if opcode == _WRITE and draw.randrange(4) == 0:
+            body *= _LONG // (len(body) + 1)
         if opcode == _READ and draw.randrange(4):
             start = draw.randrange(9) * _PAGE - draw.randrange(2)
             size = draw.randrange(3 * _PAGE)
@@ -164,6 +172,10 @@ class Driver:
         """Send a message, and answer some of those that come out."""
         kernel.send(self.message())
         while (taken := self.channel.take()) is not None:
+            if isinstance(taken, memoryview):
+                assert taken.readonly
+                # Views live on, also when the channel has ended, and when another is in its place.
+                self.kept = [*self.kept[-2:], taken[-10:]]
             with contextlib.suppress(OSError):
                 unique = _HEADER.unpack_from(taken)[2]
                 self.channel.reply(unique, self.random.choice([0, 5]), bytearray(taken[:64]))

@@ -79,22 +79,28 @@ int channel_notify(struct channel *channel, int code, const void *data, size_t l
     return send_to_kernel(channel, header, data, length);
 }
 
-static bool hand_over(struct channel *channel, const uint8_t *bytes, size_t length, bool patiently)
+static void queue_up(struct channel *channel, struct message *message, bool patiently)
 {
-    struct message *copy = message_copy(bytes, length);
     bool first;
 
-    if (!copy)
-        return false;
     pthread_mutex_lock(&channel->lock);
     while (patiently && is_full(channel))
         pthread_cond_wait(&channel->room, &channel->lock);
     first = !channel->direct.count;
-    queue_put(&channel->direct, copy);
+    queue_put(&channel->direct, message);
     pthread_mutex_unlock(&channel->lock);
     atomic_fetch_add(&channel->handed_over, 1);
     if (first)
         channel_tell(channel);
+}
+
+static bool hand_over(struct channel *channel, const uint8_t *bytes, size_t length, bool patiently)
+{
+    struct message *copy = message_copy(bytes, length);
+
+    if (!copy)
+        return false;
+    queue_up(channel, copy, patiently);
     return true;
 }
 
@@ -244,8 +250,24 @@ static bool answered(struct channel *channel, const struct read_request *read,
     return is_answered;
 }
 
-static void pass_on(struct channel *channel, struct message *request)
+/* Hand over a long request as it lies in memory. Returns what the reader reads the next one into: the
+ * same, and nothing is handed over, without memory or for a request that is copied for less. */
+static struct message *give_away(struct channel *channel, struct message *request)
 {
+    struct message *other = NULL;
+
+    if (request->length > KEPT_BYTES)
+        other = message_room();
+    if (!other)
+        return request;
+    queue_up(channel, request, true);
+    return other;
+}
+
+/* Returns what the next request is read into, which is *request* but for one that was given away. */
+static struct message *pass_on(struct channel *channel, struct message *request)
+{
+    struct message *next = request;
     uint8_t *bytes = request->bytes;
     size_t length = request->length;
     struct read_request read;
@@ -281,17 +303,20 @@ static void pass_on(struct channel *channel, struct message *request)
         channel_reply(channel, request_unique(bytes, length), EOPNOTSUPP, NULL, 0);
         break;
     case ROUTE_DIRECT:
-        passed = channel_hand_over(channel, bytes, length);
+        next = give_away(channel, request);
+        if (next == request)
+            passed = channel_hand_over(channel, bytes, length);
         break;
     }
     if (!passed)
         channel_reply(channel, request_unique(bytes, length), ENOMEM, NULL, 0);
+    return next;
 }
 
 static void *read_on(void *argument)
 {
     struct channel *channel = argument;
-    struct message *request = malloc(sizeof *request + REQUEST_BYTES);
+    struct message *request = message_room();
     sigset_t set;
     int end = ENOMEM;
 
@@ -308,7 +333,7 @@ static void *read_on(void *argument)
         length = read(channel->device, request->bytes, REQUEST_BYTES);
         if (length > 0) {
             request->length = (size_t)length;
-            pass_on(channel, request);
+            request = pass_on(channel, request);
         } else if (length == 0 || (errno != EINTR && errno != ENOENT && errno != EAGAIN)) {
             /* ENODEV: unmounted. */
             end = length == 0 ? ENODEV : errno;

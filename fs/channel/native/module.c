@@ -117,6 +117,62 @@ static PyObject *stop(PyObject *module, PyObject *nothing)
     Py_RETURN_NONE;
 }
 
+/* -- a long request, which Python has as it was read ------------------------------------------- */
+
+struct held {
+    PyObject_HEAD
+    struct message *message;
+};
+
+static PyTypeObject *held_type;
+
+static void held_gone(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc gone = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    free(((struct held *)self)->message);
+    gone(self);
+    Py_DECREF(type);
+}
+
+static int held_buffer(PyObject *self, Py_buffer *view, int flags)
+{
+    struct message *message = ((struct held *)self)->message;
+
+    return PyBuffer_FillInfo(view, self, message->bytes, (Py_ssize_t)message->length, 1, flags);
+}
+
+static PyType_Slot held_slots[] = {
+    {Py_tp_dealloc, held_gone},
+    {Py_bf_getbuffer, held_buffer},
+    {0, NULL},
+};
+
+static PyType_Spec held_spec = {
+    .name = "lucidnode.fs.channel._channel.Held",
+    .basicsize = sizeof(struct held),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = held_slots,
+};
+
+/* Return a memoryview of *message*, which goes with the last view of it. */
+static PyObject *hold(struct message *message)
+{
+    allocfunc make = (allocfunc)PyType_GetSlot(held_type, Py_tp_alloc);
+    struct held *held = (struct held *)make(held_type, 0);
+    PyObject *view;
+
+    if (!held) {
+        free(message);
+        return NULL;
+    }
+    held->message = message;
+    view = PyMemoryView_FromObject((PyObject *)held);
+    Py_DECREF((PyObject *)held);
+    return view;
+}
+
 static PyObject *take(PyObject *module, PyObject *nothing)
 {
     struct message *message;
@@ -128,6 +184,8 @@ static PyObject *take(PyObject *module, PyObject *nothing)
     message = channel_take(&the_channel);
     if (!message)
         Py_RETURN_NONE;
+    if (message->length > KEPT_BYTES)
+        return hold(message);
     bytes = PyBytes_FromStringAndSize((const char *)message->bytes, (Py_ssize_t)message->length);
     free(message);
     return bytes;
@@ -356,6 +414,9 @@ PyMODINIT_FUNC PyInit__channel(void)
     the_quiet = quiet_new();
     if (!the_table || !the_quiet)
         return PyErr_NoMemory();
+    held_type = (PyTypeObject *)PyType_FromSpec(&held_spec);
+    if (!held_type)
+        return NULL;
     module = PyModule_Create(&definition);
     if (module &&
         (PyModule_AddIntConstant(module, "MIN_DIRECT_BYTES", MIN_DIRECT_BYTES) < 0 ||

@@ -3,6 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct message *message_room(void)
+{
+    return malloc(sizeof(struct message) + REQUEST_BYTES);
+}
+
 struct message *message_copy(const uint8_t *bytes, size_t length)
 {
     struct message *copy = malloc(sizeof *copy + length);

@@ -2,6 +2,8 @@
 #ifndef LUCIDNODE_CHANNEL_QUEUE_H
 #define LUCIDNODE_CHANNEL_QUEUE_H
 
+#include "request.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +19,12 @@ struct queue {
     size_t count;
     size_t bytes;
 };
+
+/* Requests longer than this, half of the longest, are not copied on their way to Python. */
+#define KEPT_BYTES (REQUEST_BYTES / 2)
+
+/* Return room for any request, NULL without memory. Freed with free(). */
+struct message *message_room(void);
 
 /* Return a copy of the bytes, NULL without memory. Freed with free(). */
 struct message *message_copy(const uint8_t *bytes, size_t length);

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.block_plan import MAX_TAIL_BYTES, Piece, packs, plan
-from lucidnode.fs.write.interval_buffer import IntervalBuffer
+from lucidnode.fs.write.interval_buffer import HELD_BYTES, IntervalBuffer
 
 SPACE = 96
 offsets = st.integers(0, SPACE - 1)
@@ -20,12 +23,12 @@ class BufferAgainstBytes(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runs = IntervalBuffer()
+        self.runs = IntervalBuffer(keeps=8)
         self.cells: list[int | None] = [None] * (SPACE + 32)
 
-    @rule(offset=offsets, data=chunks)
-    def write(self, offset: int, data: bytes) -> None:
-        self.runs.write(offset, data)
+    @rule(offset=offsets, data=chunks, is_view=st.booleans())
+    def write(self, offset: int, data: bytes, is_view: bool) -> None:
+        self.runs.write(offset, memoryview(data) if is_view else data)
         self.cells[offset : offset + len(data)] = list(data)
 
     @rule(offset=offsets, data=chunks)
@@ -77,7 +80,7 @@ class BufferAgainstBytes(RuleBasedStateMachine):
         return {at: cell for at in range(start, stop) if (cell := self.cells[at]) is not None}
 
 
-def joined(found: list[tuple[int, bytes]]) -> dict[int, int]:
+def joined(found: Sequence[tuple[int, bytes | memoryview]]) -> dict[int, int]:
     return {at: byte for start, data in found for at, byte in enumerate(data, start)}
 
 
@@ -125,6 +128,28 @@ def test_a_block_that_comes_in_one_write_goes_on_as_it_came() -> None:
     [(_, taken)] = buffer.take(256, 512)
     assert taken is block
     assert not buffer
+
+
+def test_a_view_is_kept_as_it_came_and_what_is_left_of_it_lets_go_of_the_rest() -> None:
+    buffer = IntervalBuffer()
+    view = memoryview(bytes(HELD_BYTES))
+    buffer.write(0, view)
+    [(_, taken)] = buffer.take(0, HELD_BYTES)
+    assert taken is view
+    buffer.write(0, view)
+    [(_, most)] = buffer.take(0, HELD_BYTES - 10)
+    [(_, rest)] = buffer.take(0, HELD_BYTES)
+    assert (type(most), type(rest)) == (bytes, bytes)
+
+
+@pytest.mark.parametrize(
+    "data", [memoryview(bytearray(HELD_BYTES)), memoryview(bytes(HELD_BYTES - 1))]
+)
+def test_what_may_change_or_is_small_is_copied(data: memoryview) -> None:
+    buffer = IntervalBuffer()
+    buffer.write(0, data)
+    [(_, taken)] = buffer.take(0, HELD_BYTES)
+    assert isinstance(taken, bytes)
 
 
 @given(pieces)

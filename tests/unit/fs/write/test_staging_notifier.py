@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -39,11 +38,10 @@ def played(play: Callable[[Daemon, StagingNotifier], Coroutine[Any, Any, None]])
 
     async def run() -> None:
         notifier = StagingNotifier(PROJECT, daemon, LoopClock())
-        task = asyncio.create_task(notifier.run())
-        await play(daemon, notifier)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(notifier.run())
+            await play(daemon, notifier)
+            telling.cancel()
 
     run_virtual(run, 1)
     return daemon
