@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal, skew_of
 from lucidnode.node.bucket.signature import (
+    UNSIGNED,
     Query,
     encoded_query,
     presigned_query,
@@ -51,6 +53,7 @@ class SignedRequests:
         endpoint = urlsplit(address.endpoint or f"https://s3.{self.region}.amazonaws.com")
         base = f"{endpoint.scheme}://{endpoint.netloc}"
         self._base = base
+        self._is_tls = endpoint.scheme == "https"
         port = endpoint.port
         self._host = endpoint.netloc
         if port == _PORTS[endpoint.scheme]:
@@ -78,16 +81,14 @@ class SignedRequests:
         credentials.
         """
         credentials = await self._credentials()
-        digest = await _sha256(body)
+        body_sha256, checksum = await _digests(body, is_signed=signs_body(body, self._is_tls))
         wanted = {"host": self._host, **(headers or {})}
         if method == "PUT":
-            # Beside the signed hash, so that any store that checks either of the two refuses a
-            # body that was damaged on its way.
-            wanted["x-amz-checksum-sha256"] = base64.b64encode(digest).decode()
+            wanted["x-amz-checksum-crc32"] = checksum
             wanted["content-type"] = "application/octet-stream"
         path = f"{self._path}/{key}" if key else self._path
         signed = signed_headers(
-            method, path, query, wanted, digest.hex(), credentials, self.region, self._now()
+            method, path, query, wanted, body_sha256, credentials, self.region, self._now()
         )
         target = f"{path}?{encoded_query(query)}" if query else path
         async with self._http.ask(method, target, signed, body) as answer:
@@ -123,7 +124,27 @@ class SignedRequests:
         return _EPOCH + timedelta(microseconds=self._clock.wall_ns() // 1000)
 
 
-async def _sha256(body: bytes) -> bytes:
+def signs_body(body: bytes, is_tls: bool) -> bool:
+    """Tell whether the signature of a request is to cover its *body*.
+
+    Without TLS it always is: who overhears a request could send it once more with another body. Within
+    TLS nobody overhears, and to hash all that is written would be a good part of what an upload costs.
+    Of what is small it costs nothing, and small are the entries of logs (docs/design/0005-store.md).
+    """
+    return not is_tls or len(body) <= _SMALL_BYTES
+
+
+async def _digests(body: bytes, *, is_signed: bool) -> tuple[str, str]:
+    """Return what the signature has of *body*, and a checksum by which a store sees damage on the way.
+
+    A store may check either of the two, or both: SeaweedFS the checksum alone, one from before 2022
+    the hash alone.
+    """
     if len(body) <= _SMALL_BYTES:
-        return hashlib.sha256(body).digest()
-    return (await asyncio.to_thread(hashlib.sha256, body)).digest()
+        return _digests_here(body, is_signed)
+    return await asyncio.to_thread(_digests_here, body, is_signed)
+
+
+def _digests_here(body: bytes, is_signed: bool) -> tuple[str, str]:
+    checksum = base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()
+    return hashlib.sha256(body).hexdigest() if is_signed else UNSIGNED, checksum

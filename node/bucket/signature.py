@@ -21,6 +21,9 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_PRESIGNED_S = 7 * 86_400
 """The most that a store takes, by the same reference ("Using query parameters")."""
 
+UNSIGNED = "UNSIGNED-PAYLOAD"
+"""What stands in the place of the hash of a body that the signature does not cover, by the same reference."""
+
 Query = tuple[tuple[str, str], ...]
 
 
@@ -43,6 +46,7 @@ def signed_headers(
     """Return *headers* with the signature added.
 
     *path* is percent-encoded, *headers* have `host` among them and lower-case names, *now* is UTC.
+    *body_sha256* is in hex, or UNSIGNED.
     """
     stamp, scope = _scope(now, region)
     signed = {**headers, "x-amz-content-sha256": body_sha256, "x-amz-date": stamp}
@@ -83,9 +87,7 @@ def presigned_query(
     ]
     if credentials.session_token:
         query.append(("X-Amz-Security-Token", credentials.session_token))
-    signature = _signature(
-        method, path, tuple(query), headers, "UNSIGNED-PAYLOAD", credentials, stamp, scope
-    )
+    signature = _signature(method, path, tuple(query), headers, UNSIGNED, credentials, stamp, scope)
     return f"{encoded_query(tuple(query))}&X-Amz-Signature={signature}"
 
 

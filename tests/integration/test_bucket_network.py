@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -263,6 +264,32 @@ async def test_a_private_authority_is_trusted_once_it_is_given_and_not_before(
         bucket = bucket_at(address, ours)
         await bucket.put(KEY, b"over TLS")
         assert await bucket.get(KEY) == b"over TLS"
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_without_tls_the_signature_covers_every_body_and_within_it_those_of_logs(
+    authority: Authority, *, is_tls: bool
+) -> None:
+    """And a store gets a checksum of each, by which it sees damage."""
+    asked: list[tuple[str, str, bytes]] = []
+
+    async def noting(request: web.BaseRequest) -> web.Response:
+        headers = request.headers
+        body = await request.read()
+        asked.append(
+            (headers["x-amz-content-sha256"], headers["x-amz-checksum-crc32"], body),
+        )
+        return web.Response(headers={"ETag": '"x"'})
+
+    log, block = b"123456789", bytes(65_537)
+    async with served(noting, authority.server_context() if is_tls else None) as address:
+        bucket = bucket_at(address, Network.of({}, read_authorities(authority.ca_file)))
+        await bucket.create(KEY, log)
+        await bucket.put(KEY, block)
+    assert asked == [
+        (hashlib.sha256(log).hexdigest(), "y/Q5Jg==", log),
+        ("UNSIGNED-PAYLOAD" if is_tls else hashlib.sha256(block).hexdigest(), "5Q1D8w==", block),
+    ]
 
 
 async def test_tls_and_no_tls_that_meet_are_named(authority: Authority) -> None:
