@@ -21,6 +21,13 @@ _LOOK_AGAIN_S = 0.25
 """Seconds between two looks at a full staging directory."""
 
 
+_FRESH_S = 1.0
+"""Seconds for which a look at the disk is believed, at most: others write to it as well."""
+
+_SMALL_SHARE = 16
+"""It is believed for a sixteenth of what it found to spare; then there is another look."""
+
+
 class StagingBudget:
     """A budget in bytes for the staging directory of this node, and a floor of free disk.
 
@@ -40,6 +47,9 @@ class StagingBudget:
         """Bytes there at the last look, and those let in since: fewer at the next one were uploaded."""
         self._asked_for = 0
         """Bytes that are being asked of the disk. They are neither there, nor missed when refused."""
+        self._known_room = 0
+        """Bytes of the disk that may be taken without another look at it, until `_known_until`."""
+        self._known_until = 0.0
         self._measuring = asyncio.Lock()
         self._looks = 0
         """How often it was begun to measure the directory."""
@@ -85,15 +95,22 @@ class StagingBudget:
         """Take *size* of the budget if it fits, and return whether it did."""
         if self._staged + self._asked_for + size > self._limit:
             return False
+        if size <= self._known_room and self._clock.boot() < self._known_until:
+            # Each look is a thread and back, for each block of a film, on a disk that is far from full.
+            self._known_room -= size
+            self._staged += size
+            return True
         # Before the disk is asked: others who ask meanwhile must not find the same room.
         self._asked_for += size
         try:
-            fits = await self._measured(free_bytes) - size >= self._min_free
+            spare = await self._measured(free_bytes) - size - self._min_free
         finally:
             self._asked_for -= size
-        if fits:
+        self._known_room = max(spare, 0) // _SMALL_SHARE
+        self._known_until = self._clock.boot() + _FRESH_S
+        if spare >= 0:
             self._staged += size
-        return fits
+        return spare >= 0
 
     async def _measured(self, look: Callable[[Path], int]) -> int:
         """Return what *look* finds, from a thread: a disk that hangs holds up writers alone."""

@@ -43,9 +43,14 @@ class Disk:
         self.project.mkdir()
         for number in range(STAGED):
             (self.project / str(number)).write_bytes(bytes(BLOCK))
-        monkeypatch.setattr(staging_budget, "free_bytes", lambda _: 5 * BLOCK + self.spare)
+        self.looks = 0
+        monkeypatch.setattr(staging_budget, "free_bytes", self.free)
         self._threads = ThreadPoolExecutor(4)
         self.room = StagingBudget(staging, 1 << 30, 5 * BLOCK, self.clock, self._threads)
+
+    def free(self, _: Path) -> int:
+        self.looks += 1
+        return 5 * BLOCK + self.spare
 
     def upload(self) -> None:
         next(self.project.iterdir()).unlink()
@@ -106,3 +111,24 @@ async def test_after_a_wait_in_vain_the_next_waits_once_something_has_been_uploa
     assert not waiting.done()
     disk.spare = BLOCK
     await waiting
+
+
+async def test_a_disk_with_much_to_spare_is_looked_at_now_and_then(disk: Disk) -> None:
+    """Each look is a thread and back; a film would have one for each of its blocks."""
+    disk.spare = 64 * BLOCK
+    for _ in range(8):  # a look, then three of what it found to spare
+        await disk.room.admit(BLOCK)
+    assert disk.looks == 2
+    disk.clock.slept += 1.0
+    await disk.room.admit(BLOCK)
+    assert disk.looks == 3
+
+
+async def test_a_disk_that_is_nearly_full_is_looked_at_each_time(disk: Disk) -> None:
+    disk.spare = 15 * BLOCK
+    for _ in range(5):
+        await disk.room.admit(BLOCK)
+    assert disk.looks == 5
+    disk.spare = 0
+    with pytest.raises(NoSpace):
+        await disk.room.admit(BLOCK)
