@@ -1,7 +1,7 @@
 """The cache directory on disk: files, index and lock. Blocking; `disk.py` keeps it off the loop.
 
     <cache>/blocks/<aa>/<block id>    one file for each block (layout: node/client/staging.py)
-    <cache>/incoming/<block id>       being written; emptied at every start
+    <cache>/arriving/<a>/<block id>   being written; emptied at every start (arriving.py)
     <cache>/index.db                  the list of blocks (index.py)
 
 No block file is fsynced: one that a power cut lost or tore fails its check and is fetched again.
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from lucidnode.node.cache.arriving import ArrivingFiles
 from lucidnode.node.cache.change import CacheChange, Insertion
 from lucidnode.node.cache.eviction import Held
 from lucidnode.node.cache.held_file import Aside, HeldFile
@@ -31,7 +32,10 @@ from lucidnode.node.client.ids import BlockId, parse_block_id
 from lucidnode.node.client.staging import BLOCKS, FETCHED, cached_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 
+_ARRIVING = "arriving"
 _INCOMING = "incoming"
+"""Where earlier releases wrote them; a disk that was left alone is tried there."""
+
 _INDEX = "index.db"
 
 _SLACK_BYTES = 64 * 1024
@@ -55,6 +59,7 @@ class CacheDirectory:
         self._path = path
         self._blocks = path / BLOCKS
         self._incoming = path / _INCOMING
+        self._arriving = ArrivingFiles(path / _ARRIVING)
         self._found: Held = OrderedDict()
 
     @classmethod
@@ -70,6 +75,7 @@ class CacheDirectory:
             make_directory(path)  # staging, which holds promises, lies in it
         for directory in (path / BLOCKS, path / _INCOMING):
             directory.mkdir(mode=0o700, exist_ok=True)
+        ArrivingFiles(path / _ARRIVING).make()
         lock = DirectoryLock(path)
         try:
             opened = cls(path, lock, Index.open(path / _INDEX, boot))
@@ -89,7 +95,8 @@ class CacheDirectory:
         return found
 
     def _recover(self) -> None:
-        """Empty `incoming` and bring index and files to agree."""
+        """Delete what is half-written, and bring index and files to agree."""
+        self._arriving.empty()
         for scratch in self._incoming.iterdir():
             scratch.unlink()
         if self._index.trusted:
@@ -173,12 +180,12 @@ class CacheDirectory:
     def _keep(self, insertion: Insertion) -> bool:
         match insertion.content:
             case bytes() | bytearray() as ciphertext:
-                scratch = self._incoming / insertion.block.hex()
+                scratch = self._arriving.path(insertion.block)
                 try:
                     try:
                         _write(scratch, ciphertext)
                     except FileNotFoundError:
-                        self._incoming.mkdir(mode=0o700)
+                        self._arriving.make()
                         _write(scratch, ciphertext)
                     self._place(scratch, insertion)
                 except BaseException:

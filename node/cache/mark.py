@@ -23,7 +23,7 @@ _LONGEST_ID = 64
 """Characters. What is longer is no id of ours."""
 
 _OURS = frozenset(
-    {BLOCKS, STAGING, MARK_FILE, "incoming", "index.db", "index.db-wal", "index.db-shm"}
+    {BLOCKS, STAGING, MARK_FILE, "arriving", "incoming", "index.db", "index.db-wal", "index.db-shm"}
 )
 """What can lie in a cache directory."""
 

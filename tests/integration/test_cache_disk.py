@@ -28,6 +28,7 @@ from disk_fixture import (
 
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.cache.arriving import ArrivingFiles
 from lucidnode.node.cache.attachment import TIMEOUT_S
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
@@ -195,7 +196,7 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
         block, ciphertext = make_block(BLOCK)
         with (
             hanging_reads(cache.path(hanging)),
-            hanging_reads(tmp_path / "incoming" / block.hex()) as scratch,
+            hanging_reads(ArrivingFiles(tmp_path / "arriving").path(block)) as scratch,
         ):
             began = asyncio.get_running_loop().time()
             async with asyncio.TaskGroup() as tasks:

@@ -510,8 +510,10 @@ def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path) -> None:
 def test_half_written_files_are_gone_after_a_start(tmp_path: Path) -> None:
     open_directory(tmp_path, "boot")
     (tmp_path / "incoming" / "half").write_bytes(b"half")
+    (tmp_path / "arriving" / "3" / "half").write_bytes(b"half")
     open_directory(tmp_path, "boot")
     assert list((tmp_path / "incoming").iterdir()) == []
+    assert list((tmp_path / "arriving" / "3").iterdir()) == []
 
 
 async def test_what_is_offered_pushes_out_no_block_that_mounts_here_read(tmp_path: Path) -> None:
