@@ -54,6 +54,7 @@ function bars(list, many, sent, step_s = 1) {
     shapes.push(drawn("polyline", { points: points.join(" "), class: "uploads" }));
   }
   at("chart").replaceChildren(...shapes);
+  at("chart-none").hidden = shapes.length > 2; // the lines of the scale
   at("chart-step").textContent = `each bar ${duration(step_s)}`;
   at("scale-top").textContent = `${size(top)}/s`;
   at("scale-half").textContent = `${size(top / 2)}/s`;

@@ -139,6 +139,11 @@ async def test_the_page_shows_the_last_hour_day_and_month() -> None:
         # Beside the last minute stands the last hour.
         await page.until("document.body.dataset.span === 'minute'")
         assert await page.value("document.querySelector('.sums-of').textContent") == "the last hour"
+        # An empty chart says that it is one, and not that nothing is known.
+        hidden = "document.getElementById('chart-none').hidden"
+        assert not await page.value(hidden)
+        scene.read(read_peer=GB)
+        await page.until(hidden)
     async with scene.server() as server, aiohttp.ClientSession() as session:
         for query, status in (("?span=year", 400), ("", 400), ("?span=day", 200)):
             async with session.get(f"{server.url}history{query}", headers=BEARER) as answer:
