@@ -191,8 +191,10 @@ def mount_command(
         _made_if_missing(mountpoint, taken) as made,
     ):
         check(mountpoint, [home])
-        mine, socket = unlocked(home, passphrase_file)
         asyncio.run(begin_probe(home))
+        mine, socket = unlocked(home, passphrase_file)
+        if status is None:  # the daemon has just begun
+            asyncio.run(begin_probe(home))
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
             check_for_writing(cache, config.cache_limit, config.min_free, cached)
