@@ -246,12 +246,12 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("looking where the replica is", write.whereabouts.run)
         tasks.keep("reading the tree into memory", partial(replica.warm, clock))
         tasks.keep("telling the daemon what is pinned", pins.run)
+        tasks.keep("looking how much the project may hold", write.quota.run)
         if write.group_sync.relaxed:
             tasks.keep("syncing what was closed", write.group_sync.run)
         tasks.keep("asking for what has arrived", commit.shipments.run)
         if not read_only:
             _keep_uploads_sound(ground, write, commit, client, tasks)
-            tasks.keep("looking how much the project may hold", write.quota.run)
             tasks.keep("noting how far webhooks are", webhooks.run)
             snapshots = SnapshotMaker(
                 replica, work.device, client, commit.committer.life.end_seen_s, clock

@@ -45,7 +45,6 @@ from lucidnode.fs.replica.intents import (
     SetAttributes,
     Unlink,
 )
-from lucidnode.fs.replica.quota import quota_of
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.name_table import check_length
 from lucidnode.fs.write.group_sync import GroupSync
@@ -209,7 +208,7 @@ class FileSystem:
 
     def capacity(self) -> Capacity:
         """Return what the project shows of its size and of what it may have."""
-        return capacity(*self.usage(), quota_of(self._replica.tree))
+        return capacity(*self.usage(), self._writer.quota.now)
 
     # -- names -------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lucidnode.fs.errors import OverQuota
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.quota import UNLIMITED, quota_of
+from lucidnode.fs.replica.quota import UNLIMITED, Quota, quota_of
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
@@ -32,9 +32,9 @@ class QuotaGate:
         self._told = ""
 
     @property
-    def hard(self) -> int:
-        """The bytes that the project may have at most, 0 for no limit."""
-        return self._quota.hard
+    def now(self) -> Quota:
+        """The quota by which it goes."""
+        return self._quota
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""

@@ -57,7 +57,7 @@ class Writer:
         the end of a file that is gone, FileTooBig past the end of the largest file, and OverQuota.
         """
         await self.room_for(len(data))
-        if self.quota.hard:  # who appends asks the replica for the end, once more
+        if self.quota.now.hard:  # who appends asks the replica for the end, once more
             self.quota.check(ino, (self._end(ino) if offset is None else offset) + len(data))
         # No await from here on: two who append at once must not find the same end.
         self.lay(ino, offset, data)
