@@ -131,30 +131,25 @@ class StateLoad:
 
     def _put(self, rows: Iterable[StateRows]) -> None:
         for table, there, gone in rows:
-            width = len(REPLICATED[table]) + 1
-            many = len(there) - len(there) % _IN_ONE
-            values = list(chain.from_iterable(there[:many]))
-            self._copy.change_many(
-                _insertion(table, _IN_ONE),
-                [
-                    values[at : at + _IN_ONE * width]
-                    for at in range(0, len(values), _IN_ONE * width)
-                ],
-            )
-            self._copy.change_many(_insertion(table, 1), there[many:])
+            width = len(REPLICATED[table])
+            values = list(chain.from_iterable(there))
+            del values[:: width + 1]  # the number of the table
+            in_many = (len(there) - len(there) % _IN_ONE) * width
+            for rows_in_one, begin, end in ((_IN_ONE, 0, in_many), (1, in_many, len(values))):
+                step = rows_in_one * width
+                self._copy.change_many(
+                    _insertion(table, rows_in_one),
+                    [values[at : at + step] for at in range(begin, end, step)],
+                )
             wanted = " AND ".join(f"{column} = ?" for column in KEYS[table])
             self._copy.change_many(f"DELETE FROM {table} WHERE {wanted}", gone)  # noqa: S608  # ours
 
 
 @cache
 def _insertion(table: str, rows: int) -> str:
-    """Return what puts so many rows, before each of which its bindings have the number of the table."""
-    width = len(REPLICATED[table]) + 1
-    placed = (
-        ", ".join(f"?{row * width + column}" for column in range(2, width + 1))
-        for row in range(rows)
-    )
-    return f"INSERT OR REPLACE INTO {table} VALUES ({'), ('.join(placed)})"  # noqa: S608  # ours
+    """Return what puts so many rows."""
+    row = f"({', '.join('?' * len(REPLICATED[table]))})"
+    return f"INSERT OR REPLACE INTO {table} VALUES {', '.join([row] * rows)}"  # noqa: S608  # ours
 
 
 def _check(copy: FilledCopy) -> None:
