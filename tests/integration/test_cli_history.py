@@ -309,8 +309,7 @@ def test_a_quota_is_the_size_of_the_drive_and_stops_what_grows(studio: Studio) -
     set_to = station.unlocked("quota", "demo", f"--hard={limit}", f"--soft={soft}", "--json")
     assert json.loads(set_to.out) == {"bytes": used, "soft": soft, "hard": limit}
     taken = -(-used // 2**20)
-    # Of the 5 MB that are left, people are told behind the first two and a half.
-    until(lambda: df() == [taken + 4, taken, 2], 240)
+    until(lambda: df() == [limit // 2**20, taken, soft // 2**20 - taken], 240)
     (drive / "small").write_bytes(bytes(1_000_000))
     with pytest.raises(OSError, match="quota"):
         (drive / "large").write_bytes(bytes(6_000_000))

@@ -41,7 +41,7 @@ def test_free_is_what_a_quota_leaves_and_nothing_once_it_is_reached(
     shown = capacity(used, 0, Quota(**{kind: limit}))
     free = shown.free_units * shown.unit
     assert free <= max(limit - used, 0)
-    assert free > min(max(limit - used, 0), 2**50) - shown.unit
+    assert free > min(max(limit - used, 0), 2**50) - 2 * shown.unit
     assert shown.units >= shown.free_units == shown.available_units
 
 
@@ -53,6 +53,12 @@ def test_the_size_is_the_hard_limit_and_available_what_is_left_to_the_soft_one(
     assert shown[:3] == (alone := capacity(used, 0, Quota(hard=hard)))[:3]
     to_soft = capacity(used, 0, Quota(soft=soft))
     assert shown.available_units == min(alone.free_units, to_soft.free_units)
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(2**40, 2**49))
+def test_the_size_stays_while_files_grow(used: int, more: int, hard: int) -> None:
+    quota = Quota(hard=hard)
+    assert capacity(used, 0, quota).units == capacity(min(used + more, hard), 0, quota).units
 
 
 def test_a_project_between_its_limits_has_free_what_nobody_should_count_on() -> None:
