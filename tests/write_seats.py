@@ -72,11 +72,12 @@ class WriteSeat:
 
 @dataclass
 class WriteOffice:
-    """Both seats, and the bucket they share."""
+    """Both seats, and the bucket and the links that they share."""
 
     bucket: Bucket
     a: WriteSeat
     b: WriteSeat
+    links: OfficeLinks
 
     async def until(self, done: Callable[[], Any]) -> None:
         """Let virtual time pass until *done*."""
@@ -167,6 +168,6 @@ def in_the_office(
             studio.seat(NAMES[0], policy, clock, strict=strict) as a,
             studio.seat(NAMES[1], policy, clock, strict=strict) as b,
         ):
-            await work(WriteOffice(studio.bucket, a, b))
+            await work(WriteOffice(studio.bucket, a, b, studio.links))
 
     run_virtual(run, 1)

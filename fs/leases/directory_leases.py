@@ -101,8 +101,12 @@ class DirectoryLeases:
     def admits(self, directory: InodeNo) -> bool:
         """Tell whether names in *directory* are decided here and now, without asking anybody."""
         ino = self._replica.tree.now(directory)
+        holds = self.rows.holds(ino)
+        if holds:
+            # What is made now is waited for, though an earlier giving, of which nothing came, had waited long enough.
+            self._waits_until.pop(ino, None)
         admits = (
-            self.rows.holds(ino)
+            holds
             # What no entry has shown to anybody yet is ours, whatever the clock says.
             or self._replica.pending.is_unknown(ino)
             or self._decides_alone()

@@ -48,7 +48,7 @@ def together(
             studio.seat(NAMES[0], None, clock, exclusive=exclusive) as a,
             studio.seat(NAMES[1], None, clock, exclusive=exclusive) as b,
         ):
-            await work(WriteOffice(studio.bucket, a, b))
+            await work(WriteOffice(studio.bucket, a, b, studio.links))
 
     run_virtual(run, 1)
 
@@ -224,6 +224,41 @@ def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Pa
         await office.a.close(handle)
 
     together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_what_is_made_after_a_giving_that_came_to_nothing_is_in_the_log_before_the_next(
+    tmp_path: Path,
+) -> None:
+    """Names hold up a directory for five seconds, those that are made then as well."""
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        files, leases = office.a.layer.files, office.a.layer.directories
+        assert leases is not None
+
+        async def made(name: bytes) -> int:
+            await files.exclusively(shared, name, 0)
+            _, (handle, _) = files.create(shared, name, 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+            await office.a.write(handle, b"ana")
+            return handle
+
+        handles = [await made(b"open")]
+        asking = asyncio.ensure_future(lock_file(office.b, b"cut.lock", shared))
+        await office.until(lambda: leases.rows.changes(shared))
+        office.links.cut, office.a.door.reachable = True, False
+        making = asyncio.ensure_future(made(b"cut.lock"))
+        await asyncio.sleep(8.0)  # until then the other has asked by an entry, which comes first
+        office.a.door.reachable = True
+        handles.append(await making)
+        with pytest.raises(NameTaken):
+            await asking
+        for handle in handles:
+            await office.a.close(handle)
+        await office.until(lambda: not office.is_busy())
+
+    together(tmp_path, work, linked=True)
 
 
 def test_who_was_given_a_directory_has_it_from_when_he_was_last_heard_of(tmp_path: Path) -> None:
