@@ -127,7 +127,7 @@ def by_turns(home: Path, work: Callable[[Pair], Awaitable[None]]) -> None:
             studio.seat(NAMES[1], None, clock) as b,
             supervised(a.layer.alerts, clock) as tasks,
         ):
-            pair = Pair(studio.bucket, a, b)
+            pair = Pair(studio.bucket, a, b, studio.links)
             pair.log, pair.clock = Log(), clock
             async with kept(pair, tasks):
                 await work(pair)
