@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 LONGEST = (
+    "test_compose.py",
     "test_main_job.py",
     "test_cli_errors.py",
     "test_lab.py",

@@ -43,6 +43,27 @@ class _Visit(NamedTuple):
     leaves: bool = False
 
 
+def size_below(tree: TreeReader, found: Attributes) -> int:
+    """Return the bytes of *found*, or of the files below it; hard links count once. Reads every name."""
+    size, seen, waiting = 0, set[InodeNo](), [found]
+    while waiting:
+        each = waiting.pop()
+        if each.is_directory:
+            waiting += (inner for _, inner in _listed(tree, each.ino))
+        elif each.kind is Kind.FILE and each.ino not in seen:
+            size += each.size
+            if each.nlink > 1:
+                seen.add(each.ino)
+    return size
+
+
+def _listed(tree: TreeReader, directory: InodeNo) -> Iterator[tuple[bytes, Attributes]]:
+    after: bytes | None = None
+    while names := tree.list_names(directory, after, _LISTED_NAMES):
+        yield from names
+        after = names[-1][0]
+
+
 class TreeExport:
     """Writes what *tree* holds; each block is checked against its name and its seal first."""
 
@@ -83,11 +104,8 @@ class TreeExport:
         return self._told
 
     def _inside(self, visit: _Visit) -> Iterator[_Visit]:
-        after: bytes | None = None
-        while names := self._tree.list_names(visit.found.ino, after, _LISTED_NAMES):
-            for name, found in names:
-                yield _Visit(found, visit.path / os.fsdecode(name))
-            after = names[-1][0]
+        for name, found in _listed(self._tree, visit.found.ino):
+            yield _Visit(found, visit.path / os.fsdecode(name))
 
     async def _write_one(self, found: Attributes, path: Path) -> None:
         if self._resume and self._stays(found, path):
@@ -124,6 +142,7 @@ class TreeExport:
             path.unlink()
             return False
         self._told.unchanged += 1
+        self._progress(found.size if found.kind is Kind.FILE else 0)
         if found.nlink > 1:
             self._linked[found.ino] = first or path
         return True

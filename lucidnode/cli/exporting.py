@@ -13,10 +13,10 @@ import click
 from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, counted, show_json, size
 from lucidnode.cli.past_input import given_path, hinting, not_there, opened_past
-from lucidnode.cli.progress import spinner
+from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay
-from lucidnode.fs.history.exported_tree import Exported, TreeExport
+from lucidnode.fs.history.exported_tree import Exported, TreeExport, size_below
 from lucidnode.fs.history.restoration import attributes_at
 from lucidnode.fs.history.tar_export import TarExport
 
@@ -73,15 +73,9 @@ def export_command(
                 found = attributes_at(tree, given.path)
                 if found is None:
                     raise await not_there(opened, given.path, seq)
-                with spinner(f"exporting to {target}…") as show:
-                    done = 0
-
-                    def progress(count: int) -> None:
-                        nonlocal done
-                        done += count
-                        if show is not None:
-                            show(f"exporting to {target}, {size(done)}…")
-
+                with spinner(f"looking through {given.project}…"):
+                    total = size_below(tree, found)
+                with work_left(f"exporting to {target}", total, in_bytes=True) as progress:
                     keys, client = opened.access.keys(), opened.client
                     if not wants_tar:
                         export = TreeExport(tree, keys, client, progress, resume=resume)

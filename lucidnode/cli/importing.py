@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from lucidnode.cli.cloud_progress import cloud_progress
 from lucidnode.cli.output import as_json, counted, show_json, size
 from lucidnode.cli.own_mount import mounted_for
 from lucidnode.cli.progress import spinner, work_left
@@ -16,7 +17,7 @@ from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay
 from lucidnode.imported_tree import Imported, TreeImport, survey
-from lucidnode.in_the_cloud import Waited, waited_for
+from lucidnode.in_the_cloud import waited_for
 
 _SHOWN = 20
 """Paths that are listed; more are only counted."""
@@ -54,7 +55,7 @@ def import_command(
       lucidnode import ~/footage demo:film/footage
     """
     with _place(context, directory, project, passphrase_file) as target:
-        told = _brought(directory, target, replaces=False, deletes=False)
+        told = _brought(context.obj, directory, target, replaces=False, deletes=False)
     _tell(told, directory, project, wants_json=wants_json)
 
 
@@ -85,7 +86,7 @@ def sync_command(
       lucidnode sync /mnt/nas/demo demo --delete
     """
     with _place(context, directory, project, passphrase_file) as target:
-        told = _brought(directory, target, replaces=True, deletes=delete)
+        told = _brought(context.obj, directory, target, replaces=True, deletes=delete)
     _tell(told, directory, project, wants_json=wants_json)
 
 
@@ -107,7 +108,9 @@ def _place(
         yield target
 
 
-def _brought(directory: Path, target: Path, *, replaces: bool, deletes: bool) -> Imported:
+def _brought(
+    home: Path, directory: Path, target: Path, *, replaces: bool, deletes: bool
+) -> Imported:
     with spinner(f"looking through {directory}…"):
         found = survey(directory)
     with work_left(f"copying {directory}", found.size, in_bytes=True) as show:
@@ -115,12 +118,7 @@ def _brought(directory: Path, target: Path, *, replaces: bool, deletes: bool) ->
         if deletes:
             work.remove_others()
         told = work.run()
-    with spinner("waiting until it is in the cloud…") as say:
-
-        def looked(waited: Waited) -> None:
-            if say is not None:
-                say(f"{counted(len(waited.waiting), 'file')} on the way to the cloud…")
-
+    with cloud_progress(home) as looked:
         waited_for([target], None, looked)
     return told
 

@@ -51,17 +51,25 @@ def transferred(doing: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def bytes_left(doing: str) -> Iterator[Callable[[float], None]]:
-    """Show a bar under *doing*; gives what is told the bytes that are left, of the most it heard."""
+    """Show a bar under *doing* with rate and time left; gives what is told the bytes that are left, of the most it heard."""
     if not sys.stderr.isatty():
         yield lambda _left: None
         return
     from rich.console import Console  # noqa: PLC0415  # as above
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[left]} left"),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(doing, total=None, left="", visible=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lucidnode.cli.cloud_progress import cloud_progress
 from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
 from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
@@ -21,7 +22,7 @@ from lucidnode.cli.past_input import (
     when,
     who,
 )
-from lucidnode.cli.progress import bytes_left, spinner
+from lucidnode.cli.progress import bytes_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
 from lucidnode.fs.history import past_places
@@ -189,8 +190,8 @@ def clone_command(
     given, place_given = _given(home, source, target)
     here = Path(source).expanduser()
     if text is None and here.exists() and ":" not in source:
-        with spinner("waiting until it is in the cloud…"):
-            waited_for([here], None, lambda _waited: None)
+        with cloud_progress(home) as looked:
+            waited_for([here], None, looked)
 
     async def work() -> None:
         async with opened_past(home, passphrase_file, given.project) as opened:

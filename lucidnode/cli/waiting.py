@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from lucidnode.cli.output import as_json, counted, show_json
-from lucidnode.cli.progress import spinner
-from lucidnode.in_the_cloud import Waited, waited_for
+from lucidnode.cli.cloud_progress import cloud_progress
+from lucidnode.cli.output import as_json, show_json
+from lucidnode.in_the_cloud import waited_for
 from lucidnode.node.config import load_config
 
 
@@ -38,12 +38,7 @@ def wait_command(
       lucidnode wait --timeout 600 ~/demo/renders
     """
     load_config(home)
-    with spinner("looking…") as show:
-
-        def looked(waited: Waited) -> None:
-            if show is not None:
-                show(f"{counted(len(waited.waiting), 'file')} on the way to the cloud…")
-
+    with cloud_progress(home) as looked:
         waited = waited_for(paths, timeout_s, looked)
     if wants_json:
         show_json(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import containers
+from lab.command import run
 from lab.containers import compose, debian_image, podman, said_by
 from lab.errors import CommandFailed, LabError
 from lab.patience import until
@@ -29,6 +30,10 @@ _STORE_IMAGE = "docker.io/chrislusf/seaweedfs:4.48"
 
 _FUSE = Path("/dev/fuse")
 _FOOTAGE_BYTES = 20_000_000
+_FILES = ("docker-compose.lan.yml", "docker-compose.seaweed.yml")
+_OURS = "lucidnode-office-"
+"""What the offices of runs are called, with the process that runs one."""
+
 _UP_S = 240.0
 _BACK_S = 120.0
 _NODES = ("a", "b", "c")
@@ -37,18 +42,19 @@ _NODES = ("a", "b", "c")
 class _Office:
     """The containers of one run of the compose file."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, folder: Path) -> None:
+        """*folder* holds the compose files, and the secret beside them."""
         self._project = project
+        self._folder = folder
 
     def compose(self, *words: str, within: float = 60.0) -> str:
-        files = [REPOSITORY / f"docker-compose.{each}.yml" for each in ("lan", "seaweed")]
-        options = [word for file in files for word in ("-f", str(file))]
+        options = [word for name in _FILES for word in ("-f", str(self._folder / name))]
         return compose(*options, "-p", self._project, *words, env={}, within=within)
 
     def container(self, service: str) -> str:
         """Return the container of *service*. podman-compose and Docker's name it each in its way."""
         label = f"label=com.docker.compose.service={service}"
-        mine = f"label=com.docker.compose.project={self._project}"
+        mine = _label(self._project)
         found = podman("ps", "-aq", "--filter", label, "--filter", mine).split()
         if len(found) != 1:
             raise LabError(f"{len(found)} containers of {service}")
@@ -81,7 +87,9 @@ def run_alone(_extent: float) -> str:
     )
     size = int(podman("image", "inspect", "-f", "{{.Size}}", "lucidnode"))
     built = time.monotonic() - begun
-    with _for_everybody(_FUSE), _office(f"lucidnode{os.getpid()}") as office:
+    _sweep()
+    name = f"{_OURS}{os.getpid()}"
+    with _for_everybody(_FUSE), containers.network_of_its_own(name), _office(name) as office:
         begun = time.monotonic()
         for name in _NODES:
             until(
@@ -108,14 +116,15 @@ def run_alone(_extent: float) -> str:
 @contextlib.contextmanager
 def _office(project: str) -> Iterator[_Office]:
     """Have the office up, and look that `down` leaves nothing."""
-    secret = REPOSITORY / "studio-secret-key"
-    if secret.exists():
-        raise LabError(f"{secret} is somebody's: move it away for the time of this trial")
-    secret.touch(mode=0o600)
-    office = _Office(project)
-    try:
+    with tempfile.TemporaryDirectory(prefix="lucidnode-office-") as path:
+        for name in _FILES:
+            shutil.copy(REPOSITORY / name, path)
+        secret = Path(path, "studio-secret-key")
+        secret.touch(mode=0o600)
         secret.write_text(os.urandom(20).hex() + "\n")
         os.chown(secret, 1000, 1000)
+        Path(path).chmod(0o711)  # who reads the secret in a container is user 1000
+        office = _Office(project, Path(path))
         office.compose("up", "-d", within=containers.MAKE_S)
         try:
             yield office
@@ -126,15 +135,32 @@ def _office(project: str) -> Iterator[_Office]:
             raise
         finally:
             office.compose("down", "-v", within=containers.MAKE_S)
-        podman(
-            "network", "rm", f"{project}_office"
-        )  # Docker's does that, Debian's podman-compose not
-        mine = f"label=com.docker.compose.project={project}"
+            # Docker's does that, Debian's podman-compose not
+            podman("network", "rm", f"{project}_office")
         for kind in (("ps", "-a"), ("volume", "ls")):
-            if left := podman(*kind, "-q", "--filter", mine).split():
+            if left := podman(*kind, "-q", "--filter", _label(project)).split():
                 raise LabError(f"`down` left {left} ({kind[0]})")
-    finally:
-        secret.unlink()
+
+
+def _label(project: str) -> str:
+    return f"label=com.docker.compose.project={project}"
+
+
+def _sweep() -> None:
+    """Remove what a run left that was killed."""
+    names = podman("network", "ls", "--format", "{{.Name}}").split()
+    for network in names:
+        project = network.removesuffix("_office")
+        number = project.removeprefix(_OURS)
+        if project == network or not number.isdecimal() or Path("/proc", number).exists():
+            continue
+        for kind in ("container", "volume"):
+            all_of_it = ("-a",) if kind == "container" else ()
+            if left := podman(kind, "ls", *all_of_it, "-q", "--filter", _label(project)).split():
+                podman(kind, "rm", "-f", *left)
+        podman("network", "rm", network)
+        with contextlib.suppress(CommandFailed):
+            run(["ip", "netns", "delete", project])
 
 
 def _make_store() -> None:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from lab.command import run
@@ -37,9 +38,32 @@ _PLACES = ("--root", str(_STORE / "store"), "--runroot", "/run/lucidnode-lab/con
 _AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
 
+_network: ContextVar[tuple[str, ...]] = ContextVar("network", default=())
+"""What has a command see the network that containers are joined to; nothing is this machine's."""
+
+
+@contextlib.contextmanager
+def network_of_its_own(name: str) -> Iterator[None]:
+    """Have containers that begin within joined to a network namespace instead of this machine's.
+
+    So no bridge or rule of theirs is ever on the host, where other labs listen. What is within fetches
+    nothing from outside.
+    """
+    run(["ip", "netns", "add", name])
+    try:
+        run(["ip", "-n", name, "link", "set", "lo", "up"])
+        before = _network.set(("nsenter", f"--net=/run/netns/{name}"))
+        try:
+            yield
+        finally:
+            _network.reset(before)
+    finally:
+        run(["ip", "netns", "delete", name])
+
+
 def podman(*words: str, within: float = 60.0) -> str:
     """Return what a command of podman prints. Raises CommandFailed."""
-    return run(["podman", *_PLACES, *words], env=_environment(), within=within)
+    return run([*_network.get(), "podman", *_PLACES, *words], env=_environment(), within=within)
 
 
 def podman_words(*words: str) -> list[str]:
@@ -59,7 +83,8 @@ def compose(*words: str, env: Mapping[str, str], within: float = 60.0) -> str:
     with tempfile.TemporaryDirectory(prefix="lucidnode-podman-") as path:
         # It hands podman no option that stands before the command.
         door = Path(path, "podman")
-        door.write_text(f'#!/bin/sh\nexec {shutil.which("podman")} {" ".join(_PLACES)} "$@"\n')
+        program = " ".join((*_network.get(), str(shutil.which("podman")), *_PLACES))
+        door.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
         door.chmod(0o755)
         env = {**_environment(), **env, "PATH": f"{path}:{os.environ['PATH']}"}
         return run(["/usr/bin/podman-compose", *words], env=env, within=within)

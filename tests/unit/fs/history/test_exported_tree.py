@@ -11,7 +11,7 @@ from committer_fixture import KEYS
 from past_fixture import Chronicle
 
 from lucidnode.fs.format.block import seal
-from lucidnode.fs.history.exported_tree import Exported, TreeExport
+from lucidnode.fs.history.exported_tree import Exported, TreeExport, size_below
 from lucidnode.fs.history.restoration import attributes_at
 from lucidnode.fs.history.tar_export import TarExport
 from lucidnode.fs.replica.inode import InodeNo, Kind
@@ -72,6 +72,11 @@ async def test_names_contents_and_attributes_are_as_they_were(tmp_path: Path) ->
     node.replica.apply(SetAttributes(directory, node.time(), mode=0o750, mtime_ns=7_000_000_000))
     await chronicle.commit()
     target = tmp_path / "out"
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        found = attributes_at(past.now, (b"d",))
+        assert found is not None
+        assert size_below(past.now, found) == 3_000_000, "a hard link counts once"
     told = await exported(chronicle, bodies, target)
     assert (told.files, told.size, told.missing) == (3, 3_000_000, [])
     wanted = bytearray(3_000_000)

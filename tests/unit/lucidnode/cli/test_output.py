@@ -124,3 +124,28 @@ def test_a_terminal_is_shown_no_colour_where_no_color_says_so(no_color: str) -> 
     assert b"demo" in text
     coloured = re.search(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|9[0-7])[0-9;]*m", text)
     assert (coloured is None) is bool(no_color), text
+
+
+@pytest.mark.parametrize(
+    ("bar", "steps"),
+    [
+        ("bytes_left('uploading')", "9_000_000, 6_000_000, 3_000_000"),
+        ("work_left('exporting', 9_000_000, in_bytes=True)", "3_000_000, 3_000_000, 1"),
+    ],
+)
+def test_what_takes_long_has_a_rate_and_the_time_left(bar: str, steps: str) -> None:
+    code = (
+        "import time; from lucidnode.cli.progress import bytes_left, work_left\n"
+        f"with {bar} as show:\n for done in ({steps}):\n  show(done); time.sleep(0.2)"
+    )
+    ours, terminal = os.openpty()
+    with open(ours, "rb", buffering=0):
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "NO_COLOR": "1"}
+        command = [sys.executable, "-P", "-c", code]
+        subprocess.run(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, check=True
+        )
+        text = os.read(ours, 65536)
+    os.close(terminal)
+    assert re.search(rb"[0-9.]+ MB/s", text), text
+    assert re.search(rb"0:00:0[0-9]", text), text

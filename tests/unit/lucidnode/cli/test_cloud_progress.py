@@ -1,0 +1,24 @@
+"""What is left of files that a command waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lucidnode.cli.cloud_progress import still_to_go
+
+
+def test_what_is_left_is_what_the_daemon_says_and_else_the_whole_file(tmp_path: Path) -> None:
+    film, note, theirs = (tmp_path / name for name in ("film", "note", "theirs"))
+    for path in (film, note, theirs):
+        path.write_bytes(b"x" * 1000)
+    listed = [
+        {"mountpoint": str(tmp_path), "path": "film", "bytes_left": 400},
+        {"mountpoint": str(tmp_path), "path": "theirs", "bytes_left": None},
+        {"mountpoint": str(tmp_path), "path": "of nobody who waits", "bytes_left": 7},
+    ]
+    status = {"on_their_way": listed}
+    assert still_to_go([film], status) == 400
+    assert still_to_go([film, note], status) == 1400, "it lists the first hundred alone"
+    assert still_to_go([theirs], status) == 1000
+    assert still_to_go([film, tmp_path / "deleted meanwhile"], None) == 1000
+    assert still_to_go([], status) == 0
