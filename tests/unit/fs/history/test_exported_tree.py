@@ -74,9 +74,9 @@ async def test_names_contents_and_attributes_are_as_they_were(tmp_path: Path) ->
     target = tmp_path / "out"
     with chronicle.opened() as past:
         await chronicle.read_on(past)
-        found = attributes_at(past.now, (b"d",))
-        assert found is not None
-        assert size_below(past.now, found) == 3_000_000, "a hard link counts once"
+        below = attributes_at(past.now, (b"d",))
+        assert below is not None
+        assert size_below(past.now, below) == 3_000_000, "a hard link counts once"
     told = await exported(chronicle, bodies, target)
     assert (told.files, told.size, told.missing) == (3, 3_000_000, [])
     wanted = bytearray(3_000_000)
