@@ -28,7 +28,10 @@ _FLAG_BYTES = 8
 
 
 class ArrivingFiles:
-    """The directory *root* of files that are being written. Blocking; raises OSError."""
+    """The directory *root* of files that are being written, made when it is first needed.
+
+    So a cache on a disk that is full, or can only be read, is opened all the same. Blocking; raises OSError.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -50,8 +53,9 @@ class ArrivingFiles:
     def empty(self) -> None:
         """Delete what was not written to its end."""
         for digit in _DIGITS:
-            for scratch in (self._root / digit).iterdir():
-                scratch.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                for scratch in (self._root / digit).iterdir():
+                    scratch.unlink()
 
 
 def _lay_apart_what_is_below(directory: Path) -> None:

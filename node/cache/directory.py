@@ -75,7 +75,6 @@ class CacheDirectory:
             make_directory(path)  # staging, which holds promises, lies in it
         for directory in (path / BLOCKS, path / _INCOMING):
             directory.mkdir(mode=0o700, exist_ok=True)
-        ArrivingFiles(path / _ARRIVING).make()
         lock = DirectoryLock(path)
         try:
             opened = cls(path, lock, Index.open(path / _INDEX, boot))

@@ -17,6 +17,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
+from lucidnode.node.cache.arriving import ArrivingFiles
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
@@ -510,6 +511,7 @@ def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path) -> None:
 def test_half_written_files_are_gone_after_a_start(tmp_path: Path) -> None:
     open_directory(tmp_path, "boot")
     (tmp_path / "incoming" / "half").write_bytes(b"half")
+    ArrivingFiles(tmp_path / "arriving").make()
     (tmp_path / "arriving" / "3" / "half").write_bytes(b"half")
     open_directory(tmp_path, "boot")
     assert list((tmp_path / "incoming").iterdir()) == []
