@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import FileProgress
@@ -19,6 +20,9 @@ from lucidnode.node.client.ids import BlockId, DeviceId
 MAX_FILES = 100
 """Files that are listed. Who copies ten thousand reads their sum."""
 
+LOOK_S = 1.0
+"""Seconds for which others are answered by one look at what waits."""
+
 RATE_OVER_S = 30.0
 """Seconds over which the rate of one file is taken: several blocks of a slow line."""
 
@@ -33,11 +37,6 @@ class MovingFile:
     device: DeviceId
     called: str
     progress: FileProgress | None
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is on its way from this workstation."""
-        return self.progress is not None
 
     def shown(self, progress: FileProgress | None) -> mount_messages.FileOnItsWay:
         """Return it as people are told, with *progress* as far as anything is known of that."""
@@ -73,6 +72,8 @@ class OnTheirWay:
         self._unsaved = unsaved
         self._block_size = block_size
         self._clock = clock
+        self._kept: tuple[float, _Look] | None = None
+        """The last look for others, and when that was."""
 
     def files(self) -> list[MovingFile]:
         """Return at most MAX_FILES of them, those of this workstation first."""
@@ -96,9 +97,26 @@ class OnTheirWay:
                 break
         return found
 
+    def others(self) -> list[tuple[DeviceId, InodeNo]]:
+        """Return at most MAX_FILES that are on their way from another workstation, as it says."""
+        marks = ((ino, decoded_mark(value)) for ino, value in self._work.replica.tree.marks())
+        theirs = (
+            (mark.device, ino)
+            for ino, mark in marks
+            if mark is not None and mark.device != self._work.device
+        )
+        return list(islice(theirs, MAX_FILES))
+
     def progress(self, inos: Collection[int]) -> list[FileProgress]:
-        """Return how far those of *inos* are that are on their way from here."""
-        look = self._look()
+        """Return how far those of *inos* are that are on their way from here.
+
+        By what waited up to LOOK_S ago: whoever in the office looks at all that is under way asks several
+        times a second, and a look goes through all that waits.
+        """
+        now = self._clock.boot()
+        if self._kept is None or now - self._kept[0] >= LOOK_S:
+            self._kept = now, self._look()
+        look = self._kept[1]
         ours = self._ours(look.contents)
         return [
             self._progress(InodeNo(ino), attributes.size, look)

@@ -29,9 +29,8 @@ class ShownProgress:
     async def ask(self) -> None:
         """Ask the workstations of the office how far their files are, for the next `files`."""
         theirs: dict[DeviceId, list[InodeNo]] = {}
-        for each in self._on_their_way.files():
-            if not each.is_ours:
-                theirs.setdefault(each.device, []).append(each.ino)
+        for device, ino in self._on_their_way.others():
+            theirs.setdefault(device, []).append(ino)
         replies = await self._questions.ask(
             (device, partial(_query, inos[first : first + MOST_FILES]))
             for device, inos in theirs.items()

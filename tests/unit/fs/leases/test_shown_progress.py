@@ -12,7 +12,7 @@ from committer_fixture import KEYS, PROJECT, VirtualClock
 from office_links import OfficeLinks
 from replica_fixture import Blocks, Journal, Node
 
-from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.files.on_their_way import LOOK_S, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.office_questions import ANSWER_S, OfficeQuestions
 from lucidnode.fs.leases.shown_progress import ShownProgress
@@ -72,8 +72,9 @@ class Office:
         blocks = Blocks()
         self.a, self.b = (Desk(path, name, blocks, self.clock, self.links) for name in "ab")
         self.films = [self.a.node.create(b"%03d.mov" % number) for number in range(films)]
+        self.later = self.a.node.create(b"later.mov")
         Journal().settle(self.a.node, self.b.node)
-        mark = encoded_mark(OnItsWay("uploading", self.a.device))
+        self.mark = mark = encoded_mark(OnItsWay("uploading", self.a.device))
         for number, ino in enumerate(self.films):
             self.a.node.write(ino, b"%03d" % number + REEL)
             self.a.node.write(ino, b"%03d" % number + REEL[::-1], offset=3 + len(REEL))
@@ -135,3 +136,13 @@ async def test_only_who_has_a_file_on_its_way_says_how_far_it_is(office: Office)
     shown = {file.path: file for file in await office.b.shown()}
     assert shown["000.mov"] == FileOnItsWay("000.mov", "uploading", "c", None)
     assert shown["001.mov"].bytes_left is not None
+
+
+async def test_who_asks_often_costs_one_look_a_second(office: Office) -> None:
+    """A look goes through all that waits, and everybody who has a dashboard open asks for it."""
+    await office.b.shown()
+    office.a.node.write(office.later, REEL)
+    office.b.node.replica.apply(Mark(office.later, office.mark))
+    assert (await office.b.shown())[-1] == FileOnItsWay("later.mov", "uploading", "a", None)
+    office.clock.now += LOOK_S
+    assert (await office.b.shown())[-1].bytes_left == len(REEL)
