@@ -33,7 +33,7 @@ class EntriesAhead(Generic[Found]):
     """Wraps *fetch*, which returns an entry or None if there is none yet; for one project.
 
     From the second entry in a row on, those behind it are fetched as well: one, then three, and so
-    on up to MAX_ENTRIES_AHEAD. The end of the journal, or a question out of order, begins anew. Only entries are
+    on, until *most* are in the window. The end of the journal, or a question out of order, begins anew. Only entries are
     taken from what was fetched ahead: that there is none is asked when somebody wants to know.
     """
 
@@ -42,8 +42,10 @@ class EntriesAhead(Generic[Found]):
         fetch: Callable[[ProjectId, Seq], Awaitable[Found | None]],
         clock: Clock,
         tasks: Tasks,
+        most: int = MAX_ENTRIES_AHEAD,
     ) -> None:
         self._fetch = fetch
+        self._most = most
         self._clock = clock
         self._tasks = tasks
         self._ahead: dict[Seq, _Asked[Found]] = {}
@@ -76,7 +78,7 @@ class EntriesAhead(Generic[Found]):
 
     def _look_behind(self, project: ProjectId, seq: Seq) -> None:
         self._next = seq + 1
-        self._width = min(max(1, 2 * self._width), MAX_ENTRIES_AHEAD)
+        self._width = min(max(1, 2 * self._width), self._most)
         for number in range(seq + 1, seq + self._width):
             if (behind := Seq(number)) not in self._ahead:
                 task = self._tasks.create_task(self._quietly(project, behind))
