@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from replica_fixture import KEY, Blocks, Node
+from simulated_node import SimulatedNode
 
 from lucidnode.fs.errors import (
     NoSpace,
@@ -125,6 +126,17 @@ def test_a_full_disk_refuses_the_operation_and_keeps_the_rest(node: Node) -> Non
     assert node.replica.pending.count() == len(made)
     connection.pragma("max_page_count", 1_000_000)
     node.create(b"after")
+
+
+def test_statements_are_parsed_once(tmp_path: Path) -> None:
+    user = SimulatedNode(tmp_path / "a.db", "a", Blocks(), seed=1)
+    connection = user.replica._database._connection
+    before = connection.cache_stats()
+    for _ in range(300):
+        user.act()
+    parsed, found = (connection.cache_stats()[each] - before[each] for each in ("misses", "hits"))
+    assert 30 * parsed < found
+    user.close()
 
 
 def test_a_replica_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
