@@ -51,13 +51,17 @@ class TailStore:
         if offset + len(data) > MAX_FILE_SIZE:
             raise FileTooBig("write")
         self._queries.existing(ino)
+        is_first = ino not in self._ground.tails.ends
         with self._ground.database.transaction() as changes:
             if attributes is None and time_ns:
                 attributes = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
             if attributes is not None:
                 self._local.record(attributes, changes, behind_tails=True)
             self._ground.tails.put(ino, offset, data, appended=appended)
-        self._ground.tails.recount(ino)
+        if is_first:
+            self._ground.tails.count_first(ino, offset, len(data))
+        else:
+            self._ground.tails.recount(ino)
         self._ground.watchers.on_work()
 
     def loose(self) -> list[Tail]:

@@ -136,6 +136,10 @@ class TailTable:
         """Forget the tails of *pack*: its block is safely staged."""
         self._database.change("DELETE FROM tail WHERE pack = ?", (pack,))
 
+    def count_first(self, ino: InodeNo, offset: int, size: int) -> None:
+        """Do as `recount` for a file whose only loose tail was put just now: nobody has to be asked."""
+        self.ends[ino], self.sizes[ino] = offset + size, size
+
     def recount(self, ino: InodeNo) -> None:
         """Renew what `ends` and `sizes` say of *ino*."""
         row = self._database.row(

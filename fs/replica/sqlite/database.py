@@ -22,6 +22,7 @@ from lucidnode.fs.errors import (
     ReplicaCorrupt,
     ReplicaError,
 )
+from lucidnode.fs.replica.sqlite.answers import Answers
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit, built_changeset
 from lucidnode.fs.replica.sqlite.checkpoints import Checkpoints
 from lucidnode.fs.replica.sqlite.connection import connected, locked
@@ -52,6 +53,8 @@ class Database:
         self._boot = boot_id()
         self._connection = connection
         self._lock = lock
+        self.answers = Answers(connection, is_alone=not connection.readonly("main"))
+        """What `tree.Queries` found, shared by all of them."""
         self._recorded: list[RowChange] | None = None
         self.unsynced = Unsynced(self)
         """What a power cut may take back; forgotten and undone by `synced` and `take_back`."""

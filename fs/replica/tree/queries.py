@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, cast
 
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
@@ -18,6 +18,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
     Version,
 )
+from lucidnode.fs.replica.sqlite.answers import NOT_ASKED
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.schema import (
     IS_LEASE,
@@ -88,9 +89,6 @@ _FROM_THE_START = """
 """
 """Most files are small and read from their start: 8 us, where the others take 14."""
 
-_MAX_KNOWN = 4096
-"""Files whose attributes are remembered until anything changes: 1 MB."""
-
 _BEHIND = "(ino, offset) > (?, ?)"
 
 EXTENTS_AT_ONCE = 4096
@@ -107,21 +105,25 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[InodeNo, Attributes] = {}
-        """What was found since the state `_of`: who opens, reads and closes a file asks several times."""
-        self._of: int | None = None
         self._extents = KnownExtents()
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
         """Return what *name* in directory *parent* means, or None."""
-        row = self._database.row(_BY_NAME, (parent, name))
-        return None if row is None else self._found(_attributes(row))
+        question = parent, name
+        if (known := self._database.answers.get(question)) is not NOT_ASKED:
+            return cast("Attributes | None", known)
+        row = self._database.row(_BY_NAME, question)
+        if row is None:
+            self._database.answers.keep([(question, None)])
+            return None
+        found = _attributes(row)
+        self._database.answers.keep([(question, found), (found.ino, found)])
+        return found
 
     def attributes(self, ino: InodeNo) -> Attributes | None:
         """Return the attributes of *ino*, or None if it does not exist."""
-        state = self._database.state
-        if state is not None and state == self._of and (known := self._known.get(ino)) is not None:
-            return known
+        if (known := self._database.answers.get(ino)) is not NOT_ASKED:
+            return cast("Attributes", known)
         row = self._database.row(_BY_INO, (ino,))
         return None if row is None else self._found(_attributes(row))
 
@@ -131,16 +133,8 @@ class Queries:
         return self._database.state
 
     def _found(self, found: Attributes) -> Attributes:
-        self._remember([found])
+        self._database.answers.keep([(found.ino, found)])
         return found
-
-    def _remember(self, found: Iterable[Attributes]) -> None:
-        state = self._database.state
-        if state != self._of or len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-            self._of = state
-        if state is not None:
-            self._known.update((each.ino, each) for each in found)
 
     def existing(self, ino: InodeNo) -> Attributes:
         """Return the attributes of *ino*, or raise FileMissing."""
@@ -162,7 +156,7 @@ class Queries:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
         rows = self._database.rows(_NAMES, (parent, after or b"", limit))
         found = [(row[0], _attributes(row[1:])) for row in rows]
-        self._remember(attributes for _, attributes in found)
+        self._database.answers.keep((attributes.ino, attributes) for _, attributes in found)
         return found
 
     def first_directory(self, parent: InodeNo, after: bytes | None, among: int) -> InodeNo | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tree.queries import Queries
 
@@ -73,4 +73,49 @@ def test_nothing_is_asked_twice_while_nothing_changes(database: Database) -> Non
     with database.transaction():
         grow(database, 1)
     assert queries.attributes(FILE) is queries.attributes(FILE)
+    database.close()
+
+
+def called(queries: Queries, name: bytes) -> int | None:
+    found = queries.lookup(ROOT, name)
+    return None if found is None else found.ino
+
+
+def give_name(database: Database, name: bytes) -> None:
+    database.change("INSERT INTO name VALUES (?, ?, ?)", (ROOT, name, FILE))
+
+
+def test_what_a_name_means_is_known_to_all_who_ask_until_anything_changes(
+    database: Database,
+) -> None:
+    asks, others = Queries(database), Queries(database)
+    assert called(asks, b"name") is None
+    with database.transaction():
+        grow(database, 1)
+        give_name(database, b"name")
+        assert called(asks, b"name") == FILE, "what is made is there"
+    assert called(others, b"name") == FILE
+    assert others.lookup(ROOT, b"name") is asks.lookup(ROOT, b"name")
+    with contextlib.suppress(Undone), database.transaction():
+        assert asks.lookup(ROOT, b"name") is others.lookup(ROOT, b"name"), "nothing has changed yet"
+        database.change("DELETE FROM name")
+        assert called(asks, b"name") is None
+        raise Undone
+    assert called(others, b"name") == FILE
+    database.close()
+
+
+def test_who_reads_beside_another_process_remembers_nothing(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "replica", bytes(32))
+    beside = Database.beside(tmp_path / "replica", bytes(32))
+    asks = Queries(beside)
+    assert (called(asks, b"name"), size(asks)) == (None, None)
+    with database.transaction():
+        grow(database, 1)
+        give_name(database, b"name")
+    assert (called(asks, b"name"), size(asks)) == (FILE, 1)
+    with database.transaction():
+        grow(database, 2)
+    assert size(asks) == 2
+    beside.close()
     database.close()
