@@ -512,7 +512,10 @@ class DaemonClient:
 
     async def store_ahead_s(self) -> float | None:
         """Return by how many seconds the store's clock was ahead of ours at its last answer, if it says."""
-        ahead_s: float | None = (await self.facts("store-clock"))["ahead_s"]
+        try:
+            ahead_s: float | None = (await self.facts("store-clock"))["ahead_s"]
+        except NotThere:
+            return None  # a daemon of an earlier release, until it is started anew
         return ahead_s
 
     async def order(self, what: str) -> None:

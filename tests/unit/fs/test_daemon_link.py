@@ -191,6 +191,13 @@ async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
         assert node.alerts.is_on("work:answering POST requests")
 
 
+async def test_a_daemon_of_an_earlier_release_tells_of_no_clock_of_its_store(
+    tmp_path: Path,
+) -> None:
+    async with Node(tmp_path).serving() as client:
+        assert await client.store_ahead_s() is None
+
+
 async def test_the_daemon_hears_which_program_reads_and_through_which_opening(
     tmp_path: Path,
 ) -> None:
