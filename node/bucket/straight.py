@@ -32,6 +32,11 @@ class Handler(ResponseHandler):
     """aiohttp's protocol."""
 
     @property
+    def tells_of_bodies(self) -> bool:
+        """Whether it has what `awaits_body` looks at: no part of what aiohttp promises to keep."""
+        return hasattr(self, "_payload")
+
+    @property
     def awaits_body(self) -> bool:
         """Whether it has a head whose body has not all come."""
         return self._payload is not None and not self._payload.is_eof()
@@ -49,8 +54,8 @@ class Inlet(asyncio.BufferedProtocol):
 
     @classmethod
     def before(cls, transport: asyncio.Transport) -> None:
-        """Put one before the Handler of *transport*, if there is none yet."""
-        if isinstance(handler := transport.get_protocol(), Handler):
+        """Put one before the Handler of *transport*, if there is none yet; without one all goes through aiohttp."""
+        if isinstance(handler := transport.get_protocol(), Handler) and handler.tells_of_bodies:
             transport.set_protocol(cls(transport, handler))
 
     @classmethod

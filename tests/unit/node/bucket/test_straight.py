@@ -70,6 +70,21 @@ def test_of_a_block_aiohttp_gets_the_head_and_of_anything_else_all(
     run(asked())
 
 
+def test_with_an_aiohttp_that_keeps_its_bodies_elsewhere_all_goes_through_it(
+    run: Run, parsed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(straight.Handler, "tells_of_bodies", False)
+
+    async def asked() -> None:
+        store = RawStore([whole(BODY)])
+        async with store.serving() as endpoint:
+            found = await bucket_at(endpoint).block(BLOCK)
+        assert found == (BODY, blake3(BODY).digest())
+        assert sum(parsed) > len(BODY)
+
+    run(asked())
+
+
 def test_a_body_in_pieces_is_hashed_in_order(run: Run) -> None:
     async def asked() -> None:
         raw = whole(BODY)
