@@ -402,7 +402,7 @@ async def _serving(
                     "credentials/unreached": of_roles.unreached,
                     "node-key": orders.take_node_key,
                     **BlocksForPeople(
-                        mounts, cache, staging, office, arrivals, indexers
+                        mounts, cache, staging, uploads, office, arrivals, indexers
                     ).questions(),
                     **pins.questions(),
                     **Visits(

@@ -61,7 +61,8 @@ class Orders:
         }
 
     async def clear_cache(self) -> None:
-        """Drop every cached block."""
+        """Drop every cached block, and what is about to become one."""
+        await self._uploads.settle()
         await self._cache.clear()
 
     async def probe_bucket(self) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.fetch import PeerBlockSource
 from lucidnode.node.blocks.indexers import Indexers, WithheldBlock
+from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.file_blocks import (
@@ -35,6 +36,7 @@ class BlocksForPeople:
         mounts: MountTable,
         cache: DiskCache,
         staging: Staging,
+        uploads: Uploads,
         office: PeerBlockSource,
         arrivals: Arrivals,
         indexers: Indexers,
@@ -42,6 +44,7 @@ class BlocksForPeople:
         self._mounts = mounts
         self._cache = cache
         self._staging = staging
+        self._uploads = uploads
         self._office = office
         self._arrivals = arrivals
         self._indexers = indexers
@@ -70,9 +73,11 @@ class BlocksForPeople:
     async def evict(self, wish: bytes) -> bytes:
         """Have the blocks of a BlocksOf leave the cache, and say what went. Raises Malformed.
 
-        What waits for its upload is not in the cache, and stays.
+        What waits for its upload is not in the cache, and stays; what was saved a moment ago may be
+        on its way there.
         """
         _, blocks = _read(wish)
+        await self._uploads.settle()
         return msgspec.msgpack.encode(Evicted(*await self._cache.evict(blocks)))
 
     def _place(self, project: ProjectId, block: BlockId) -> BlockPlace:

@@ -30,7 +30,7 @@ class StagingReleases:
         self._clock = clock
         self._uncommitted: deque[tuple[float, UploadKey]] = deque()  # by boot time of their upload
         self._released: LRUCache[UploadKey, None] = LRUCache(_REMEMBERED)
-        self._due: asyncio.Queue[UploadKey] = asyncio.Queue()
+        self._due: asyncio.Queue[UploadKey | asyncio.Future[None]] = asyncio.Queue()
 
     def expect_commit(self, key: UploadKey) -> None:
         """Note that *key* was uploaded: it is released once committed, or after COMMIT_GRACE_S."""
@@ -56,6 +56,12 @@ class StagingReleases:
         """Return whether *key* is known to be in the bucket, and no longer staged."""
         return key in self._released
 
+    async def settle(self) -> None:
+        """Return once all that is due by now has left staging, and lies in the cache."""
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._due.put_nowait(passed)
+        await passed
+
     async def run(self) -> None:
         """Release what is due until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -64,9 +70,13 @@ class StagingReleases:
 
     async def _release_due(self) -> None:
         while True:
-            key = await self._due.get()
-            await self._staging.release(*key)
-            self.released(key)
+            due = await self._due.get()
+            if isinstance(due, asyncio.Future):
+                if not due.done():  # who waits may have given up
+                    due.set_result(None)
+                continue
+            await self._staging.release(*due)
+            self.released(due)
 
     async def _expire(self) -> None:
         while True:

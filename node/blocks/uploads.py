@@ -132,6 +132,10 @@ class Uploads:
                 self._releases.remember(key)
         return [block for block in blocks if self._is_uploaded((project, block))]
 
+    async def settle(self) -> None:
+        """Return once what is in the bucket by now, and committed, has gone from staging into the cache."""
+        await self._releases.settle()
+
     async def gone(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
         """Return those of *blocks* that lie neither in staging nor in the bucket.
 

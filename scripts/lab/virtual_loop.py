@@ -1,7 +1,8 @@
 """An event loop on virtual time: nothing in it waits, and the same seed gives the same run.
 
 Time stands still while anything can run and then jumps to the next timer. What a program gives to
-a thread runs in the loop, a seeded moment later. Tasks have the order of their making, so that
+a thread runs in the loop, a seeded moment later: where there is but one thread for it, in the order in
+which it was given. Tasks have the order of their making, so that
 sets of them are walked alike in every run.
 """
 
@@ -14,8 +15,10 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from math import inf, nextafter
 from random import Random  # noqa: TID251  # seeded by the caller
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -67,6 +70,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._random = Random(f"loop {seed}")
         self._disk_s = disk_s
         self._tasks_made = 0
+        self._thread_ends: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        """When the work ends that executors of one thread have got so far."""
         self.set_task_factory(self._numbered)  # type: ignore[arg-type]  # options as it passes them
 
     def time(self) -> float:
@@ -124,7 +129,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 if not future.done():
                     future.set_result(result)
 
-        self.call_later(self._random.random() * self._disk_s, run)
+        begins = self.time() + self._random.random() * self._disk_s
+        if getattr(executor, "_max_workers", None) == 1:
+            # Behind what that thread has to do before: timers with one time run in any order.
+            before = self._thread_ends.get(executor, 0.0)
+            begins = self._thread_ends[executor] = max(begins, nextafter(before, inf))
+        self.call_at(begins, run)
         return future
 
 

@@ -165,6 +165,20 @@ async def test_a_committed_block_leaves_staging_for_the_cache(node: Node) -> Non
         assert node.bucket.puts[block_key(PROJECT, named)] == 1
 
 
+async def test_what_was_committed_a_moment_ago_lies_in_the_cache_once_that_is_waited_for(
+    node: Node,
+) -> None:
+    async with node.running() as (uploads, staging, cache):
+        *named, unnamed = await node.stages(20)
+        await uploads.add(PROJECT, [*named, unnamed])
+        await uploads.wait_for(PROJECT, [*named, unnamed])
+        uploads.committed(PROJECT, named)
+        assert len(staging.held(PROJECT)) == 20
+        await asyncio.wait_for(uploads.settle(), 5)
+        assert list(staging.held(PROJECT)) == [unnamed]
+        assert all(map(cache.holds, named))
+
+
 async def test_an_uploaded_block_without_a_commit_is_released_after_a_grace(node: Node) -> None:
     async with node.running() as (uploads, staging, cache):
         ids = await node.stages(3)
