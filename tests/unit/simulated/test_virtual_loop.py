@@ -16,7 +16,8 @@ def test_one_thread_does_one_thing_after_the_other_and_several_do_not() -> None:
             given = [
                 loop.run_in_executor(executor, happened.append, number) for number in range(50)
             ]
-            await asyncio.gather(*given)
+            for each in given:
+                await each
         return happened
 
     assert run_virtual(lambda: done(1), 1) == list(range(50))
