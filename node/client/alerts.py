@@ -42,7 +42,7 @@ EVENT_S = 24 * 3600.0
 """Seconds for which something that happened, and does not go on, is shown: a day's work."""
 
 
-class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Alert(msgspec.Struct, frozen=True):
     """One condition as it stands. *since_ns* is the wall clock's nanoseconds since 1970."""
 
     topic: str

@@ -10,7 +10,7 @@ ConflictOrder = Literal["mine", "theirs", "dismiss"]
 """Which version stays: that of this workstation, the other one, or both, each under its own name."""
 
 
-class ConflictQuery(msgspec.Struct, frozen=True, tag="conflict", forbid_unknown_fields=True):
+class ConflictQuery(msgspec.Struct, frozen=True, tag="conflict"):
     """Have the mount settle the conflict copy at *path*, as it named it itself (StatusReply)."""
 
     number: int
@@ -19,7 +19,7 @@ class ConflictQuery(msgspec.Struct, frozen=True, tag="conflict", forbid_unknown_
 
 
 class ConflictReply(
-    msgspec.Struct, frozen=True, tag="conflict", forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct, frozen=True, tag="conflict", omit_defaults=True
 ):
     """It is settled, durably on this workstation; or *refused* is a sentence that says why not."""
 

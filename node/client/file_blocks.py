@@ -25,7 +25,7 @@ _Ino = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 _Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class BlockUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class BlockUse(msgspec.Struct, frozen=True, array_like=True):
     """*used* bytes of a file, from *offset* on, lie in a block that holds *size* bytes in all."""
 
     offset: int
@@ -34,7 +34,7 @@ class BlockUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_li
     size: int
 
 
-class FileBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class FileBlocks(msgspec.Struct, frozen=True, array_like=True):
     """A part of what makes up inode *ino*.
 
     *loose* are bytes that are in no block yet, told with the first part: they lie on this disk
@@ -47,7 +47,7 @@ class FileBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
     below: list[int]
 
 
-class BlocksQuery(msgspec.Struct, frozen=True, tag="blocks", forbid_unknown_fields=True):
+class BlocksQuery(msgspec.Struct, frozen=True, tag="blocks"):
     """What do *inos* lie in? The first of them from *offset* on: a byte, or an entry of a directory."""
 
     number: int
@@ -55,7 +55,7 @@ class BlocksQuery(msgspec.Struct, frozen=True, tag="blocks", forbid_unknown_fiel
     offset: int
 
 
-class BlocksPage(msgspec.Struct, frozen=True, tag="blocks", forbid_unknown_fields=True):
+class BlocksPage(msgspec.Struct, frozen=True, tag="blocks"):
     """Reply to BlocksQuery: the first of its inodes, in order, as many as fit.
 
     With an *offset* the last of them goes on there. Passed on and forgotten.
@@ -66,7 +66,7 @@ class BlocksPage(msgspec.Struct, frozen=True, tag="blocks", forbid_unknown_field
     offset: int | None
 
 
-class FilesWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FilesWish(msgspec.Struct, frozen=True):
     """A BlocksQuery to the mount of *project*, for a command."""
 
     project: str
@@ -74,7 +74,7 @@ class FilesWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: _Offset
 
 
-class BlocksOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlocksOf(msgspec.Struct, frozen=True):
     """Blocks of *project* that somebody asks about, or wants gone from the cache here."""
 
     project: str
@@ -90,7 +90,7 @@ WhyPassedOver = Literal["away", "resting", "slow"]
 up to half a minute; another source was much quicker, and the same. Who gave wrong blocks owns none."""
 
 
-class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class BlockPlace(msgspec.Struct, frozen=True, array_like=True):
     """Where one block is, and how it came here the last time, if it did since the daemon started.
 
     *came_from* is "" for what did not come. *took_s* are the seconds that whoever asked for it
@@ -111,13 +111,13 @@ class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
     came_past: list[tuple[str, WhyPassedOver]] = []
 
 
-class BlockPlaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlockPlaces(msgspec.Struct, frozen=True):
     """One for each block that was asked about, in order."""
 
     places: list[BlockPlace]
 
 
-class Evicted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Evicted(msgspec.Struct, frozen=True):
     """What left the cache; *bytes* of disk."""
 
     blocks: int

@@ -1,6 +1,7 @@
 """What a mount and its daemon tell each other over their WebSocket: msgspec structs, as MessagePack.
 
-The path is `/v1/p/{project}/events` (wire.py): Hello, Welcome, then both ways.
+The path is `/v1/p/{project}/events` (wire.py): Hello, Welcome, then both ways. A field that we do not
+know is passed over: the other may be of a later release, since one of the two is renewed first.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ REQUEST_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.
 """How long requests of programs may take to be counted in each bucket; one more is for the rest."""
 
 
-class RequestTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestTimes(msgspec.Struct, frozen=True):
     """How long the requests of one operation took: in sum, and how many in each bucket."""
 
     seconds: float
@@ -33,7 +34,7 @@ class RequestTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
-class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields=True):
+class MountStats(msgspec.Struct, frozen=True, tag="stats"):
     """Totals since the mount started, sent about once a second while they change.
 
     Plaintext bytes handed to applications by where their block came from; `memory` are segments
@@ -58,7 +59,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     requests: dict[str, RequestTimes] = {}
 
 
-class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+class MountHello(msgspec.Struct, frozen=True, tag="hello"):
     """First message of a mount. *head* is the seq its replica has applied.
 
     *durability* is what `close` waits for there, for people, and *kernel_channel* whether requests
@@ -74,7 +75,7 @@ class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields
     told: MountStats | None = None
 
 
-class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileOnItsWay(msgspec.Struct, frozen=True):
     """A file whose newest content is not whole in the bucket.
 
     *device* is what people call the workstation that has it, empty for this one. How large it is, how much
@@ -91,7 +92,7 @@ class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds_left: float | None = None
 
 
-class LockHolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LockHolder(msgspec.Struct, frozen=True):
     """A process that has a lock of the bytes from *start* to *last* of a file; None: to the end, however long.
 
     *device* is what people call its workstation, empty for this one. *program* is empty if nobody knows.
@@ -105,7 +106,7 @@ class LockHolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: int | None
 
 
-class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileToken(msgspec.Struct, frozen=True):
     """Which workstation decides the locks of a file; without a path, of all that are not named.
 
     *device* and *wanted_by* are what people call a workstation, empty for this one, None for nobody.
@@ -120,7 +121,7 @@ class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who has locks of it, as far as the workstation that decides has answered."""
 
 
-class FileLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileLease(msgspec.Struct, frozen=True):
     """A file that one workstation has for itself: open for writing there, or *taken* by a person.
 
     *device* is what people call it, empty for this one; *since_ns* is by its clock, since 1970.
@@ -132,7 +133,7 @@ class FileLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since_ns: int
 
 
-class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+class StatusReply(msgspec.Struct, frozen=True, tag="answer"):
     """Reply to Ask: facts, alerts, files on their way and locks in plain words, which may name files.
 
     Shown and forgotten, never stored by the daemon.
@@ -148,7 +149,7 @@ class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fiel
     leases: list[FileLease] = []
 
 
-class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class AccessedFile(msgspec.Struct, frozen=True, array_like=True):
     """A request of a program that has ended. 0 is what it does not have.
 
     *pid* asked, or opened the handle. *name* is a path, where that is wanted.
@@ -166,7 +167,7 @@ class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, arra
     name: str
 
 
-class Accesses(msgspec.Struct, frozen=True, tag="accesses", forbid_unknown_fields=True):
+class Accesses(msgspec.Struct, frozen=True, tag="accesses"):
     """What programs asked of a mount that somebody follows; *left_out* were more than it could keep.
 
     Passed on and forgotten, never stored by the daemon.
@@ -196,7 +197,7 @@ EventState = Literal["writing", "uploading", "cloud"]
 
 
 class ProjectEvent(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 ):
     """Something that a committed journal entry did: number *number* of entry *seq*, from 0.
 
@@ -219,7 +220,7 @@ class ProjectEvent(
 
 
 class EventsPage(
-    msgspec.Struct, frozen=True, tag="events", forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct, frozen=True, tag="events", omit_defaults=True
 ):
     """Reply to EventsQuery: what comes next, and the place behind it, to ask for next.
 
@@ -238,21 +239,21 @@ SealedWord = Annotated[bytes, msgspec.Meta(max_length=1024)]
 """What two mounts tell each other, sealed: no daemon can read it (docs/format.md, "Office messages")."""
 
 
-class OfficeMessage(msgspec.Struct, frozen=True, tag="office", forbid_unknown_fields=True):
+class OfficeMessage(msgspec.Struct, frozen=True, tag="office"):
     """*word* for the mount of this project on *device*; or, to a mount, from the one there."""
 
     device: str
     word: SealedWord
 
 
-class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):
+class Goodbye(msgspec.Struct, frozen=True, tag="goodbye"):
     """Last message of a mount that ends in order: one that says none has died."""
 
 
 # -- events: daemon to mount ---------------------------------------------------------------------
 
 
-class MountWelcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+class MountWelcome(msgspec.Struct, frozen=True, tag="welcome"):
     """Where this node keeps things. Paths are absolute; budgets are bytes."""
 
     device: str
@@ -262,31 +263,31 @@ class MountWelcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fi
     min_free: int
 
 
-class MountRejected(msgspec.Struct, frozen=True, tag="not-welcome", forbid_unknown_fields=True):
+class MountRejected(msgspec.Struct, frozen=True, tag="not-welcome"):
     """Instead of Welcome: why there can be no such mount, as a status of HTTP and in words."""
 
     status: int
     words: str
 
 
-class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
+class Look(msgspec.Struct, frozen=True, tag="look"):
     """Somebody says that there is news at *seq* of the journal: a hint to look there, no more."""
 
     seq: int
 
 
-class RosterNews(msgspec.Struct, frozen=True, tag="roster", forbid_unknown_fields=True):
+class RosterNews(msgspec.Struct, frozen=True, tag="roster"):
     """The log of members has grown: what the daemon knows of it may concern this mount."""
 
 
-class CopyMet(msgspec.Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
+class CopyMet(msgspec.Struct, frozen=True, tag="copy"):
     """A daemon at *host* works with our own device key, and began before us: write nothing more."""
 
     host: str
 
 
 class StatusQuery(
-    msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct, frozen=True, tag="ask", omit_defaults=True
 ):
     """Somebody wants to see this project, and what is amiss with it, in plain words.
 
@@ -299,30 +300,30 @@ class StatusQuery(
     devices: list[str] = []
 
 
-class NotLinked(msgspec.Struct, frozen=True, tag="not-linked", forbid_unknown_fields=True):
+class NotLinked(msgspec.Struct, frozen=True, tag="not-linked"):
     """What was to go to *device* did not: there is no link to it now."""
 
     device: str
 
 
-class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown_fields=True):
+class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded"):
     """These staged blocks are in the bucket now."""
 
     ids: list[bytes]
 
 
-class Follow(msgspec.Struct, frozen=True, tag="follow", forbid_unknown_fields=True):
+class Follow(msgspec.Struct, frozen=True, tag="follow"):
     """Somebody follows what programs ask of this mount, with *names* in plain words or without."""
 
     names: bool
 
 
-class Ignore(msgspec.Struct, frozen=True, tag="ignore", forbid_unknown_fields=True):
+class Ignore(msgspec.Struct, frozen=True, tag="ignore"):
     """Nobody follows any more."""
 
 
 class EventsQuery(
-    msgspec.Struct, frozen=True, tag="events", forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct, frozen=True, tag="events", omit_defaults=True
 ):
     """Somebody, called *reader*, wants the events of this project after entry *after*.
 

@@ -25,14 +25,14 @@ _Ino = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 _Size = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 
 
-class PinPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class PinPlace(msgspec.Struct, frozen=True, array_like=True):
     """*name* in directory *parent*; the root of a project is nothing in itself."""
 
     parent: _Ino
     name: Annotated[bytes, msgspec.Meta(max_length=255)]
 
 
-class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+class Pin(msgspec.Struct, frozen=True, array_like=True):
     """A pin at *path* below the project's root, as names are there: not all are text. *ino* is 0 while nothing is there.
 
     *parent* is the directory that it is in, which may be gone; its name there is the last one of *path*.
@@ -43,7 +43,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=Tr
     parent: int
 
 
-class PinsWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PinsWish(msgspec.Struct, frozen=True):
     """What a command wants of the pins of *project*, which is mounted here."""
 
     project: str
@@ -51,7 +51,7 @@ class PinsWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     places: Annotated[list[PinPlace], msgspec.Meta(max_length=MAX_PLACES)] = []
 
 
-class PinsQuery(msgspec.Struct, frozen=True, tag="pins", forbid_unknown_fields=True):
+class PinsQuery(msgspec.Struct, frozen=True, tag="pins"):
     """A PinsWish, passed on to the mount."""
 
     number: int
@@ -59,7 +59,7 @@ class PinsQuery(msgspec.Struct, frozen=True, tag="pins", forbid_unknown_fields=T
     places: list[PinPlace]
 
 
-class PinsReply(msgspec.Struct, frozen=True, tag="pins", forbid_unknown_fields=True):
+class PinsReply(msgspec.Struct, frozen=True, tag="pins"):
     """All pins of the project behind the order; *refused* says why nothing was done. Passed on and forgotten."""
 
     number: int
@@ -67,7 +67,7 @@ class PinsReply(msgspec.Struct, frozen=True, tag="pins", forbid_unknown_fields=T
     refused: str = ""
 
 
-class PinnedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PinnedPart(msgspec.Struct, frozen=True):
     """A part of the blocks that the pins of *project* are, and the *sizes* of what is in each.
 
     The *first* begins a new list; with the *last* it takes the place of the list before.
@@ -80,7 +80,7 @@ class PinnedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: bool
 
 
-class PinnedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PinnedProject(msgspec.Struct, frozen=True):
     """How far the pins of *project* are here. Bytes are those of contents; *why* is what hinders the rest."""
 
     project: str
@@ -89,7 +89,7 @@ class PinnedProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
-class PinnedProjects(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PinnedProjects(msgspec.Struct, frozen=True):
     """One for each project that has pins here. *room* is how many bytes of disk pins may take in all."""
 
     projects: list[PinnedProject]
