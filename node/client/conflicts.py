@@ -18,9 +18,7 @@ class ConflictQuery(msgspec.Struct, frozen=True, tag="conflict"):
     order: ConflictOrder
 
 
-class ConflictReply(
-    msgspec.Struct, frozen=True, tag="conflict", omit_defaults=True
-):
+class ConflictReply(msgspec.Struct, frozen=True, tag="conflict", omit_defaults=True):
     """It is settled, durably on this workstation; or *refused* is a sentence that says why not."""
 
     number: int

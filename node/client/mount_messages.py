@@ -196,9 +196,7 @@ EventState = Literal["writing", "uploading", "cloud"]
 """How far the newest content of a file is."""
 
 
-class ProjectEvent(
-    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
-):
+class ProjectEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Something that a committed journal entry did: number *number* of entry *seq*, from 0.
 
     *member* and *workstation* are what people call who did it, *device* is the workstation's id.
@@ -219,9 +217,7 @@ class ProjectEvent(
     device: str
 
 
-class EventsPage(
-    msgspec.Struct, frozen=True, tag="events", omit_defaults=True
-):
+class EventsPage(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     """Reply to EventsQuery: what comes next, and the place behind it, to ask for next.
 
     *missed_from* is the first entry of some up to *after* that nobody can tell of any more.
@@ -286,9 +282,7 @@ class CopyMet(msgspec.Struct, frozen=True, tag="copy"):
     host: str
 
 
-class StatusQuery(
-    msgspec.Struct, frozen=True, tag="ask", omit_defaults=True
-):
+class StatusQuery(msgspec.Struct, frozen=True, tag="ask", omit_defaults=True):
     """Somebody wants to see this project, and what is amiss with it, in plain words.
 
     With *every_alert* also those that are too many of one kind to be shown. *devices* are those whose
@@ -322,9 +316,7 @@ class Ignore(msgspec.Struct, frozen=True, tag="ignore"):
     """Nobody follows any more."""
 
 
-class EventsQuery(
-    msgspec.Struct, frozen=True, tag="events", omit_defaults=True
-):
+class EventsQuery(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     """Somebody, called *reader*, wants the events of this project after entry *after*.
 
     None is the newest entry there is. *told* are those he has of the entry behind it.
