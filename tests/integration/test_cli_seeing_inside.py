@@ -284,8 +284,9 @@ def test_what_of_a_file_is_here_why_and_how_it_comes_and_goes(one: Workstation) 
 def test_of_a_cut_what_it_shows_is_brought_and_nothing_else(one: Workstation) -> None:
     rushes = one.folder / "drive" / "rushes"
     rushes.mkdir()
+    # Whole blocks: the ends of two files that are written together may lie in one.
     for name in ("A001.mov", "A002.mov"):
-        (rushes / name).write_bytes(os.urandom(20_000_000))
+        (rushes / name).write_bytes(os.urandom(20 * 1024 * 1024))
     one.ok("wait", rushes)
     one.ok("evict", rushes)
     at = otio.opentime.RationalTime
