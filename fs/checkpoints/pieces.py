@@ -180,9 +180,8 @@ def _last_key(number: int, records: list[_Record], after: RowKey | None) -> RowK
     """Return the key of the last of *records*. Raises BadCheckpoint unless they lie in order behind *after*."""
     end = KEY_COLUMNS[TABLES[number]] + 1
     last = (number, *records[-1][1:end])
-    key = itemgetter(
-        *range(1, end)
-    )  # of one column the value alone: quicker than a part of the record
+    # Of one column it gives the value alone, which is quicker than a part of the record.
+    key = itemgetter(*range(1, end))
     keys = list(map(key, records))
     if (after is not None and (number, *records[0][1:end]) <= after) or not all(
         map(lt, keys, islice(keys, 1, None))
