@@ -112,7 +112,7 @@ class Running:
 
     async def _at_ours(self) -> None:
         """Follow our version into a conflict copy: a handle that wrote nothing stays behind."""
-        if self._opened != self._shared_ino():
+        while self._opened != self._shared_ino():
             self._release(self._shared)
             await self._open_shared()
 
@@ -125,11 +125,13 @@ class Running:
     async def _late_write(self) -> None:
         """Write as a page of a map does: after the `close`, and nothing follows but a release."""
         versions, base, at, data = self._somewhere()
-        handle, _ = await self._files.open(self._shared_ino(), os.O_RDWR)
+        opened = self._shared_ino()
+        handle, _ = await self._files.open(opened, os.O_RDWR)
         try:
             await self._files.flush(handle)
-            await self._files.write(handle, base + at, data)
-            versions.write(at, data)
+            if opened == self._shared_ino():  # else it stays behind, as handles that wrote nothing
+                await self._files.write(handle, base + at, data)
+                versions.write(at, data)
         finally:
             self._release(handle)
 
