@@ -26,8 +26,8 @@ class KeptFiles:
         prefix = f"keep-{node.name}-".encode()
         mine = [name for name in self.now if name.startswith(prefix)]
         with contextlib.suppress(FileError):
-            if may_save_over and mine and node.random.random() < 0.5:
-                return self._save_over(node, node.random.choice(mine))
+            if may_save_over and mine and node.workstation.random.random() < 0.5:
+                return self._save_over(node, node.workstation.random.choice(mine))
             return self._make(node, prefix + b"%d" % len(self.now))
         return "is refused"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,8 +20,11 @@ from typing import TypeVar
 from replica_fixture import KEY
 
 from lab.bucket_losses import Loss, lose
-from lab.soak_entries import QUIESCE_S, World
-from lab.soak_node import Daemon, Door, SoakNode
+from lab.soak_daemon import Daemon
+from lab.soak_door import Door
+from lab.soak_node import SoakNode
+from lab.soak_office import QUIESCE_S, Office, scratch
+from lab.soak_studio import NAMES
 from lab.virtual_loop import run_virtual
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.findings import examine
@@ -33,7 +35,7 @@ from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.bucket.keys import roster_key
-from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.wire import BlocksPutBack, CommitReply
 
@@ -55,12 +57,6 @@ T = TypeVar("T")
 
 class RepairDoor(Door):
     """What the daemon does for a repair."""
-
-    async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
-        try:
-            return await self.asked(lambda daemon: daemon.journal.kept(project, seq))
-        except NotThere:
-            return None
 
     async def lost(self, project: ProjectId) -> list[Seq]:
         async def told(daemon: Daemon) -> list[Seq]:
@@ -92,23 +88,24 @@ class SoakAccess:
         return replace(self._access.keys(), replica=KEY)
 
 
-class LossyWorld(World):
+class Losses(Office):
     """One run."""
 
-    saves_over = False
-    checkpoints = False
-
     _before: Mapping[str, bytes]
-    _lives = 0
 
-    async def losses(self) -> Counter[str]:
-        async with asyncio.TaskGroup() as self._later:
-            await self._begin()
-            gossip = self._later.create_task(self._gossip())
+    def __init__(self, directory: Path, seed: int) -> None:
+        super().__init__(directory, seed, NAMES[:3], saves_over=False, checkpoints=False)
+        self._begun_again = 0
+
+    async def run(self) -> Counter[str]:
+        """Play it; return what was lost, and what was done about it. Raises Broken."""
+        async with asyncio.TaskGroup() as later:
+            await self.begin(later)
+            gossip = later.create_task(self.gossip())
             await self._work(self.random.uniform(4.0, 10.0), self.nodes)
             earlier = dict(self.store.objects)
             if self.random.random() < 0.3:
-                await self._quiesce()
+                await self.quiesce()
             away = self.random.choice((None, *self.nodes))
             if away is not None:
                 await away.kill(daemon=True, mount=True)
@@ -122,7 +119,7 @@ class LossyWorld(World):
                 await self._work(self.random.uniform(5.0, 20.0), present)
             await self._require_told(loss, standing)
             if away is not None:
-                await self._start(away)
+                await self.start(away)
                 if self.random.random() < 0.5:
                     await self._work(self.random.uniform(1.0, 10.0), self.nodes)
                 await self.clock.sleep(self.random.uniform(0.0, 60.0))
@@ -130,41 +127,32 @@ class LossyWorld(World):
             for node in self.random.sample(self.nodes, len(self.nodes)):
                 await self._repair(node)
             await self._repair_who_still_says_so()
-            await self._quiesce()
+            await self.quiesce()
             self._check_trees()
             await self._check_newcomer(self.random.choice(self.nodes))
             gossip.cancel()
-            self._pushing = False
-            for node in self.nodes:
-                await node.kill(daemon=True, mount=True)
-                node.user.close()
+            self.fall_silent()
+            await self.end()
         return self.hits
 
     async def _work(self, seconds: float, nodes: list[SoakNode]) -> None:
-        users = [self._later.create_task(self._use(node)) for node in nodes]
+        users = [self._later.create_task(self.use(node)) for node in nodes]
         await self.clock.sleep(seconds)
         for user in users:
             user.cancel()
         for node in nodes:
-            await self._start(node)
+            await self.start(node)
 
     async def _rest(self, nodes: list[SoakNode]) -> None:
-        def is_at_rest() -> bool:
-            last = self._last()
-            replicas = [node.user.replica for node in nodes]
-            return all(
-                not one.pending.has_work() and one.pending.head().seq == last for one in replicas
-            )
-
-        if not await self._until(is_at_rest, QUIESCE_S):
-            raise self._broken("no rest before the loss")
+        if not await self.until(lambda: self.are_done(nodes), QUIESCE_S):
+            raise self.broken("no rest before the loss")
 
     def _lose(self, earlier: dict[str, bytes]) -> Loss:
         self._before = dict(self.store.objects)
         loss = lose(self.random, self.store.objects, self.project, earlier)
         self.hits[f"{loss.kind}, {loss.how}"] += 1
         self.hits["lost entries"] += len(loss.seqs)
-        self._say("world", str(loss))
+        self.say("world", str(loss))
         return loss
 
     async def _require_told(self, loss: Loss, nodes: list[SoakNode]) -> None:
@@ -179,8 +167,8 @@ class LossyWorld(World):
             silent[:] = [node for node in silent if not _says(node, topics)]
             return not silent
 
-        if not await self._until(is_told, TOLD_S):
-            raise self._broken(f"{[n.name for n in silent]} say nothing of it: {loss}")
+        if not await self.until(is_told, TOLD_S):
+            raise self.broken(f"{[n.name for n in silent]} say nothing of it: {loss}")
 
     def _has_to_know(self, node: SoakNode, loss: Loss) -> bool:
         if loss.roster:
@@ -194,10 +182,12 @@ class LossyWorld(World):
 
     async def _repair(self, node: SoakNode) -> None:
         """Do what `lucidnode repair` does, put back if that is possible and wanted."""
-        await self._start(node)
+        await self.start(node)
         await node.kill(daemon=False, mount=True)
-        door = RepairDoor(node)
-        access = SoakAccess(await ProjectAccess.open(door, node.membership, self.project))
+        door = RepairDoor(node.serving, node.acknowledged)
+        access = SoakAccess(
+            await ProjectAccess.open(door, node.workstation.membership, self.project)
+        )
         head = node.user.replica.pending.head()
         found = await self._again(lambda: examine(door, access, head))
         lost = found.lost
@@ -224,7 +214,7 @@ class LossyWorld(World):
                     lost = (*lost, *(verdicts.unheard if verdicts else ()))
             else:
                 self.hits["put back"] += 1
-                self._say(node.name, f"put back {found.lost}")
+                self.say(node.name, f"put back {found.lost}")
                 return
         await self._start_again(node, door, access, lost)
 
@@ -234,15 +224,15 @@ class LossyWorld(World):
         head = node.user.replica.pending.head()
         return await self._again(
             lambda: examine_verdicts(
-                door, access, node.directory, head, self.clock, has_alert=has_alert
+                door, access, node.workstation.directory, head, self.clock, has_alert=has_alert
             )
         )
 
     async def _start_again(
         self, node: SoakNode, door: RepairDoor, access: SoakAccess, lost: Sequence[Seq]
     ) -> None:
-        self._lives += 1
-        directory = node.directory / f"home-{self._lives}"
+        self._begun_again += 1
+        directory = node.workstation.directory / f"home-{self._begun_again}"
         directory.mkdir()
         place = directory / REPLICA_FILE
         node.user.replica.close()
@@ -256,7 +246,7 @@ class LossyWorld(World):
         node.user.replica = node.user._open()
         self.hits["started again"] += 1
         self.hits["carried over"] += len(carried)
-        self._say(node.name, f"started again with {carried}")
+        self.say(node.name, f"started again with {carried}")
 
     async def _again(self, step: Callable[[], Awaitable[T]]) -> T:
         """Do what a person does who is told that the bucket does not answer now."""
@@ -272,7 +262,7 @@ class LossyWorld(World):
         """Have those repair again who stand on what another has exchanged meanwhile."""
         for _ in range(ROUNDS):
             for node in self.nodes:
-                await self._start(node)
+                await self.start(node)
             await self.clock.sleep(ROUND_S)
             worried = [node for node in self.nodes if _is_worried(node)]
             if not worried:
@@ -281,7 +271,7 @@ class LossyWorld(World):
             for node in self.random.sample(worried, len(worried)):
                 await self._repair(node)
         said = {node.name: [alert.cause for alert in node.alerts()] for node in self.nodes}
-        raise self._broken(f"after repair they still say {said}")
+        raise self.broken(f"after repair they still say {said}")
 
     def _check_trees(self) -> None:
         first, *others = self.nodes
@@ -290,24 +280,24 @@ class LossyWorld(World):
             node.user.check()
         for node in others:
             if node.user.rows() != first.user.rows():
-                raise self._broken(f"{node.name} and {first.name} differ")
+                raise self.broken(f"{node.name} and {first.name} differ")
         for name, data in self.kept.now.items():
             if data not in tree.values():
-                raise self._broken(f"{name.decode()} is lost")
+                raise self.broken(f"{name.decode()} is lost")
 
     async def _check_newcomer(self, node: SoakNode) -> None:
         """Have *node* begin with nothing, and see that it comes to what the others have."""
         rows = node.user.rows()
         await node.kill(daemon=True, mount=True)
         node.user.replica.close()
-        shutil.rmtree(node.directory / "entries", ignore_errors=True)
-        node.user.path = node.directory / "newcomer.db"
+        shutil.rmtree(node.workstation.directory / "entries", ignore_errors=True)
+        node.user.path = node.workstation.directory / "newcomer.db"
         node.user.replica = node.user._open()
-        await self._start(node)
-        if not await self._until(self._is_at_rest, NEWCOMER_S):
-            raise self._broken(f"{node.name} does not catch up when it begins with nothing")
+        await self.start(node)
+        if not await self.until(self.is_at_rest, NEWCOMER_S):
+            raise self.broken(f"{node.name} does not catch up when it begins with nothing")
         if node.user.rows() != rows:
-            raise self._broken(f"{node.name} comes to something else when it begins with nothing")
+            raise self.broken(f"{node.name} comes to something else when it begins with nothing")
 
 
 def _says(node: SoakNode, topics: tuple[str, ...]) -> bool:
@@ -316,14 +306,10 @@ def _says(node: SoakNode, topics: tuple[str, ...]) -> bool:
 
 def _is_worried(node: SoakNode) -> bool:
     topics = {alert.topic for alert in node.alerts()}
-    return bool(topics & {f"history:{node.project}", "roster-history", "read-only"})
+    return bool(topics & {f"history:{node.workstation.project}", "roster-history", "read-only"})
 
 
 def run_seed(seed: int) -> Counter[str]:
     """Run one seed; returns what was lost, and what was done about it."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="lucidnode-soak-", dir=memory if memory.is_dir() else None
-    ) as name:
-        directory = Path(name)
-        return run_virtual(lambda: LossyWorld(directory, seed, (), nodes=3).losses(), seed)
+    with scratch() as directory:
+        return run_virtual(lambda: Losses(directory, seed).run(), seed)
