@@ -24,7 +24,7 @@ from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.resealed_work import ResealedWork
 from lucidnode.fs.write.shipments import Shipments
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import Seq
 
 
@@ -62,7 +62,7 @@ def commit_path(
     """
     project, replica, clock = ground.keys.project, ground.replica, ground.clock
     sendable = asyncio.Event()
-    shipments = Shipments(project, replica, client, write.unfinished, clock, sendable.set)
+    shipments = Shipments(project, replica, client.blocks, write.unfinished, clock, sendable.set)
     marks = Marks(replica, shipments, write.unfinished, read.open_files.written, work.device, clock)
 
     def before_batch() -> None:
@@ -83,7 +83,14 @@ def commit_path(
         closed,
     )
     checkpoints = CheckpointKeeper(
-        replica, client, codec, write.stager, write.notifier.notify, ground.alerts, clock
+        replica,
+        client.checkpoints,
+        client.journal,
+        codec,
+        write.stager,
+        write.notifier.notify,
+        ground.alerts,
+        clock,
     )
 
     def passed(seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
@@ -100,7 +107,7 @@ def commit_path(
         conflicts,
         passed,
     )
-    journal = OrderedJournal(client, write.packer, write.notifier, clock, ground.tasks)
+    journal = OrderedJournal(client.journal, write.packer, write.notifier, clock, ground.tasks)
     committer = Committer(
         replica,
         journal,
@@ -113,7 +120,7 @@ def commit_path(
         write.group_sync.before_sending,
         sendable,
         ResealedWork(
-            replica, ground.keys, client, write.stager, write.packer, write.notifier
+            replica, ground.keys, client.blocks, write.stager, write.packer, write.notifier
         ).reseal,
         read_only=read_only,
     )
@@ -128,7 +135,7 @@ def commit_path(
         committer=committer,
         events=ProjectEvents(
             replica,
-            EntryChain(client, project, codec),
+            EntryChain(client.journal, project, codec),
             lambda: committer.progress,
             access.who,
             clock,

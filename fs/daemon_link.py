@@ -16,7 +16,7 @@ from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
-from lucidnode.node.client.connection import DaemonClient, DaemonEvents
+from lucidnode.node.client.daemon_socket.mounts import DaemonEvents, DaemonMounts
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
@@ -119,12 +119,12 @@ class DaemonLink:
 
     def __init__(
         self,
-        client: DaemonClient,
+        mounts: DaemonMounts,
         project: ProjectId,
         hello: Callable[[], mount_messages.MountHello],
         clock: Clock,
     ) -> None:
-        self._client = client
+        self._mounts = mounts
         self._project = project
         self._hello = hello
         self._clock = clock
@@ -175,7 +175,7 @@ class DaemonLink:
 
     async def _connect(self) -> None:
         self._events = await self._connection.enter_async_context(
-            self._client.events(
+            self._mounts.events(
                 self._project, msgspec.structs.replace(self._hello(), told=self._told)
             )
         )

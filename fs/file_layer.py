@@ -59,8 +59,8 @@ from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Tasks
 
 
-class BlockDaemon(BlockService, BadObjectService, StagingService, Protocol):
-    """What the daemon does for the bytes of files (DaemonClient)."""
+class BlockClient(BlockService, BadObjectService, StagingService, Protocol):
+    """What the daemon does for the bytes of files (DaemonBlocks)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class Ground:
     staging_limit: int
     min_free: int
     memory_limit: int
-    daemon: BlockDaemon
+    blocks: BlockClient
     disk: Executor
     looks: GuardedDisk
     alerts: Alerts
@@ -127,7 +127,7 @@ def write_path(ground: Ground, *, relaxed: bool) -> WritePath:
     `packer.resume` before the first write, and `packer.stop` at the end.
     """
     replica, alerts, clock = ground.replica, ground.alerts, ground.clock
-    notifier = StagingNotifier(ground.keys.project, ground.daemon, clock)
+    notifier = StagingNotifier(ground.keys.project, ground.blocks, clock)
     room = StagingBudget(
         ground.staging_dir, ground.staging_limit, ground.min_free, clock, ground.disk
     )
@@ -208,7 +208,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
     fetcher = BlockFetcher(
         ground.keys.project,
         block_files,
-        ground.daemon,
+        ground.blocks,
         ground.clock,
         counts.fetched,
         bad,
@@ -259,7 +259,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
             segments,
             bad,
             unreadable,
-            ground.daemon,
+            ground.blocks,
             ground.clock,
         ),
         channel_files=channel_files,

@@ -70,7 +70,8 @@ from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.blocks import DaemonBlocks
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -121,12 +122,12 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
     async with contextlib.AsyncExitStack() as stack:
         alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
-        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
             contextlib.closing(await _first_opened(spec, client, access, alerts, clock))
         )
         link = await stack.enter_async_context(
-            DaemonLink(client, spec.project, partial(_hello, spec, replica), clock)
+            DaemonLink(client.mounts, spec.project, partial(_hello, spec, replica), clock)
         )
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
@@ -141,7 +142,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             staging_limit=link.welcome.staging_limit,
             min_free=link.welcome.min_free,
             memory_limit=spec.memory_limit,
-            daemon=client,
+            blocks=client.blocks,
             disk=disk,
             looks=looks,
             alerts=alerts,
@@ -198,7 +199,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             tasks.keep("closing snapshots", states.run)
         spans = Spans(time.perf_counter, clock.wall_ns, path_of)
         blocks_of_files = BlocksOfFiles(replica.tree)
-        pins = Pins(spec.project, replica, blocks_of_files, client, clock)
+        pins = Pins(spec.project, replica, blocks_of_files, client.pins, clock)
         webhooks = WebhookKeeper(
             replica=replica,
             project=spec.project,
@@ -251,10 +252,10 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             tasks.keep("syncing what was closed", write.group_sync.run)
         tasks.keep("asking for what has arrived", commit.shipments.run)
         if not read_only:
-            _keep_uploads_sound(ground, write, commit, client, tasks)
+            _keep_uploads_sound(ground, write, commit, client.blocks, tasks)
             tasks.keep("noting how far webhooks are", webhooks.run)
             snapshots = SnapshotMaker(
-                replica, work.device, client, commit.committer.life.end_seen_s, clock
+                replica, work.device, client.facts, commit.committer.life.end_seen_s, clock
             )
             tasks.keep("making snapshots by the schedule", snapshots.run)
             if spec.collection_requests:
@@ -270,13 +271,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("talking with the daemon", partial(link.run, events, tasks))
         tasks.keep(
             "reporting what is read",
-            partial(_report_touched, client, spec.project, read.block_files, clock),
+            partial(_report_touched, client.blocks, spec.project, read.block_files, clock),
         )
-        answering = Answering(client, spec.membership, clock)
+        answering = Answering(client.invitations, client.roster, spec.membership, clock)
         tasks.keep("answering who asks to join", partial(answer_always, answering, alerts, clock))
         tasks.keep(
             "sealing credentials to who came later",
-            partial(seal_always, client, spec.membership, clock),
+            partial(seal_always, client.credentials, client.roster, spec.membership, clock),
         )
         write.packer.resume()
         await _caught_up(commit.journal, replica)
@@ -301,7 +302,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     write.group_sync,
                     commit.committer,
                     replica.pending,
-                    client,
+                    client.facts,
                     alerts,
                     partial(_resign, locks, leases, directories, None if read_only else webhooks),
                 ),
@@ -371,7 +372,7 @@ def _keep_uploads_sound(
     ground: Ground,
     write: WritePath,
     commit: CommitPath,
-    client: DaemonClient,
+    blocks: DaemonBlocks,
     tasks: Supervisor,
 ) -> None:
     """Look for blocks that are lost, spare the uplink what was deleted, mark files on their way."""
@@ -379,7 +380,7 @@ def _keep_uploads_sound(
     lost_blocks = LostBlocks(
         project,
         ground.replica,
-        client,
+        blocks,
         commit.committer,
         shipments.has_arrived,
         shipments.is_unfinished,
@@ -390,7 +391,7 @@ def _keep_uploads_sound(
     deleted_files = DeletedFiles(
         project=project,
         replica=ground.replica,
-        daemon=client,
+        daemon=blocks,
         work=commit.committer,
         has_arrived=shipments.has_arrived,
         durability_wait=write.group_sync.now,
@@ -509,7 +510,7 @@ async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
 
 
 async def _report_touched(
-    client: DaemonClient, project: ProjectId, files: BlockFiles, clock: Clock
+    blocks: DaemonBlocks, project: ProjectId, files: BlockFiles, clock: Clock
 ) -> None:
     while True:
         await clock.sleep(TOUCH_INTERVAL_S)
@@ -517,4 +518,4 @@ async def _report_touched(
         if touched:
             # The order of eviction is a matter of speed: what the daemon misses is no loss.
             with contextlib.suppress(NodeError):
-                await client.touched(project, touched)
+                await blocks.touched(project, touched)

@@ -29,7 +29,7 @@ from lucidnode.fs.past_state import past_state
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.supervision import supervised
 
@@ -65,7 +65,7 @@ async def _session(
     async with contextlib.AsyncExitStack() as stack:
         alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
-        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
             contextlib.closing(
                 Replica.open(Path(spec.replica), access.keys().replica, access.workstation)
@@ -88,7 +88,7 @@ async def _session(
             staging_limit=0,
             min_free=0,
             memory_limit=spec.memory_limit,
-            daemon=client,
+            blocks=client.blocks,
             disk=disk,
             looks=looks,
             alerts=alerts,

@@ -13,7 +13,7 @@ from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.facts import DaemonFacts
 from lucidnode.node.client.errors import NodeError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class UnmountDrain:
         group_sync: GroupSync,
         committer: Committer,
         pending: PendingOperations,
-        client: DaemonClient,
+        facts: DaemonFacts,
         alerts: Alerts,
         resign: Callable[[], None],
     ) -> None:
@@ -37,7 +37,7 @@ class UnmountDrain:
         self._group_sync = group_sync
         self._committer = committer
         self._pending = pending
-        self._client = client
+        self._facts = facts
         self._alerts = alerts
         self._resign = resign
 
@@ -76,14 +76,14 @@ class UnmountDrain:
 
     async def _left(self) -> Left:
         try:
-            facts = await self._client.facts("status")
+            facts = await self._facts.on("status")
         except NodeError:
             return self._pending.count(), 0
         return self._pending.count(), facts["uploads"]["bytes"]
 
     async def _why_left(self) -> str:
         try:
-            status = await self._client.facts("status")
+            status = await self._facts.on("status")
         except NodeError as error:
             return str(error)
         daemons = [alert for alert in status["alerts"] if alert["mountpoint"] is None]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lucidnode.fs.errors import MountPointMissing
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.blocks import DaemonBlocks
+from lucidnode.node.client.daemon_socket.file_blocks import DaemonFileBlocks
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailable
 from lucidnode.node.client.file_blocks import MAX_BLOCKS, BlockPlace, BlockUse, Evicted, below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
@@ -83,7 +84,7 @@ def located(status: dict[str, Any], path: Path) -> tuple[ProjectId, int]:
 
 
 async def blocks_of(
-    client: DaemonClient, status: dict[str, Any], paths: Iterable[Path]
+    daemon: DaemonFileBlocks, status: dict[str, Any], paths: Iterable[Path]
 ) -> list[PathBlocks]:
     """Return what lies at each of *paths*, and where. Raises as `located`, and a NodeError."""
     found = []
@@ -91,7 +92,7 @@ async def blocks_of(
         project, ino = located(status, path)
         there = PathBlocks(path, project)
         seen = 0
-        async for part in below(partial(client.blocks_of_files, project), [ino]):
+        async for part in below(partial(daemon.of_files, project), [ino]):
             if part.ino != seen and (part.uses or part.loose):
                 there.files += 1
             seen = part.ino
@@ -100,7 +101,7 @@ async def blocks_of(
                 block = BlockId(use.id)
                 there.used[block] = there.used.get(block, 0) + use.used
                 there.sizes[block] = use.size
-        there.places = await places_of(client, project, list(there.used))
+        there.places = await places_of(daemon, project, list(there.used))
         found.append(there)
     return found
 
@@ -110,7 +111,7 @@ Ranges = Sequence[tuple[int, int]]
 
 
 async def blocks_of_ranges(
-    client: DaemonClient, status: dict[str, Any], wanted: Mapping[Path, Ranges]
+    daemon: DaemonFileBlocks, status: dict[str, Any], wanted: Mapping[Path, Ranges]
 ) -> list[PathBlocks]:
     """Return in what those bytes of each file lie, and where. Raises as `located`, and a NodeError."""
     found: dict[tuple[ProjectId, int], PathBlocks] = {}
@@ -121,7 +122,7 @@ async def blocks_of_ranges(
         ranges[project, ino] = asked
     for project in dict.fromkeys(project for project, _ in found):
         inos = [ino for of, ino in found if of == project]
-        async for part in below(partial(client.blocks_of_files, project), inos):
+        async for part in below(partial(daemon.of_files, project), inos):
             there = found[project, part.ino]
             there.loose += part.loose
             for use in part.uses:
@@ -132,7 +133,7 @@ async def blocks_of_ranges(
         blocks = dict.fromkeys(
             block for (of, _), each in found.items() if of == project for block in each.used
         )
-        places = await places_of(client, project, list(blocks))
+        places = await places_of(daemon, project, list(blocks))
         for (of, _), each in found.items():
             if of == project:
                 each.places = {block: places[block] for block in each.used}
@@ -144,36 +145,38 @@ def _meets(use: BlockUse, ranges: Ranges) -> bool:
 
 
 async def places_of(
-    client: DaemonClient, project: ProjectId, blocks: Sequence[BlockId]
+    daemon: DaemonFileBlocks, project: ProjectId, blocks: Sequence[BlockId]
 ) -> dict[BlockId, BlockPlace]:
     """Return where each of *blocks* is, in their order. Raises a NodeError."""
     found: dict[BlockId, BlockPlace] = {}
     for some in _batches(blocks):
-        found.update(zip(some, await client.block_places(project, some), strict=True))
+        found.update(zip(some, await daemon.places(project, some), strict=True))
     return found
 
 
-async def uses_of(client: DaemonClient, project: ProjectId, ino: int) -> tuple[list[BlockUse], int]:
+async def uses_of(
+    daemon: DaemonFileBlocks, project: ProjectId, ino: int
+) -> tuple[list[BlockUse], int]:
     """Return what file *ino* lies in, in order, and its loose bytes. Raises a NodeError."""
     uses: list[BlockUse] = []
     loose = 0
-    async for part in below(partial(client.blocks_of_files, project), [ino]):
+    async for part in below(partial(daemon.of_files, project), [ino]):
         uses += part.uses
         loose += part.loose
     return uses, loose
 
 
-async def evict(client: DaemonClient, found: PathBlocks) -> Evicted:
+async def evict(daemon: DaemonFileBlocks, found: PathBlocks) -> Evicted:
     """Have what lies at a path leave the cache here. Raises a NodeError."""
     blocks = freed = 0
     for some in _batches(found.at("cache")):
-        evicted = await client.evict(found.project, some)
+        evicted = await daemon.evict(found.project, some)
         blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
     return Evicted(blocks, freed)
 
 
 async def warm(
-    client: DaemonClient, found: Sequence[PathBlocks], came: Callable[[int], None]
+    daemon: DaemonBlocks, found: Sequence[PathBlocks], came: Callable[[int], None]
 ) -> WarmedBlocks:
     """Bring what is away here, several blocks at once; *came* hears of the bytes of each.
 
@@ -182,7 +185,7 @@ async def warm(
     for each in found:
         for some in _batches(each.at("cache")):
             # What is here already is not to make room for the rest.
-            await client.touched(each.project, some)
+            await daemon.touched(each.project, some)
     warmed = WarmedBlocks()
     wanted = {
         (each.project, block): each.sizes[block] for each in found for block in each.at("away")
@@ -191,7 +194,7 @@ async def warm(
 
     async def fetch() -> None:
         for (project, block), size in waiting:
-            source, body = await in_turn(client.block, project, block, patience_s=PATIENCE_S)
+            source, body = await in_turn(daemon.obtain, project, block, patience_s=PATIENCE_S)
             warmed.peer += size if source == "peer" else 0
             warmed.bucket += size if source == "bucket" else 0
             warmed.unkept += body is not None

@@ -20,7 +20,7 @@ from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stores import parse_address
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.config import (
@@ -77,7 +77,7 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
     await asyncio.to_thread(_keep, home, given, changes)
     with contextlib.suppress(DaemonUnreachable):
         async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.order(_RENEWED)
+            await client.orders.give(_RENEWED)
             return True
     return False
 

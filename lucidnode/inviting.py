@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -47,7 +47,7 @@ from lucidnode.node.bucket.signature import MAX_PRESIGNED_S
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Malformed, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.json_text import json_in
@@ -126,19 +126,21 @@ async def invite_asking(home: Path, socket: Path, mine: Membership, wish: Invite
     ident, offered = ident_of(full.invite.public), Offered(ask_key, full, wish.confirm)
     urls = await _urls(home, ident, wish.lasts_s)
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
+        view = RosterView.read(await client.roster.entries(), mine)
         require_may_invite(view, wish.role)
         wanted = _wanted(view, wish)
         opens = {
             one.id for one in view.projects_and_deleted() if wanted is None or one.id in wanted
         }
-        by_editors, credentials = await fit_for_editors(client, view, wish.role)
+        by_editors, credentials = await fit_for_editors(
+            client.invitations.way_in, client.credentials.of_role, view, wish.role
+        )
         if credentials:
             ticket = msgspec.structs.replace(full, credentials=credentials)
             offered = Offered(ask_key, ticket, wish.confirm)
         to = answerers(view, wish.role, opens, by_editors=by_editors)
         # Before the roster names the invite: one that has no offer works unattended.
-        await client.create_for_invitation(ident, "offer", seal_offer(view, offered, to))
+        await client.invitations.create(ident, "offer", seal_offer(view, offered, to))
     await _open_invite(socket, mine, full, wish)
     asking = AskingTicket(
         bucket=full.bucket,
@@ -159,9 +161,9 @@ async def list_invites(socket: Path, mine: Membership) -> list[ListedInvite]:
     """Return the open invites, and how they stand, in the order in which they were made."""
     now_ns, listed = time.time_ns(), []
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
+        view = RosterView.read(await client.roster.entries(), mine)
         for public, shown in zip(view.roster.invites, view.invites(), strict=True):
-            found = await client.invitation(ident_of(public))
+            found = await client.invitations.parts(ident_of(public))
             standing: Standing = "waiting"
             words, asked_by = "", None
             if found.request and view.me.can_invite:
@@ -210,7 +212,7 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
             "names them"
         )
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
+        view = RosterView.read(await client.roster.entries(), mine)
         ident = bytes.fromhex(found[0].ident)
         author = next(
             (one.author for key, one in view.roster.invites.items() if ident_of(key) == ident), b""
@@ -218,14 +220,14 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
         is_owner = view.me.role == "owner"
         if not is_owner and not (view.me.can_invite and author == view.me.public):
             raise NotAllowed("only an owner of the studio can withdraw an invite of somebody else")
-        raw = (await client.invitation(ident)).offer
+        raw = (await client.invitations.parts(ident)).offer
         if raw:
             try:
                 offered = open_offer(raw, ident, view)
             except FormatError as error:
                 raise Refused(f"the invite's offer cannot be used ({error})") from error
             withdrawal = seal_withdrawal(ident, offered.ask_key)
-            if await client.create_for_invitation(ident, "answer", withdrawal):
+            if await client.invitations.create(ident, "answer", withdrawal):
                 return found[0], False
             if found[0].standing == "withdrawn":
                 return found[0], False
@@ -261,8 +263,10 @@ async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[An
             "only an owner of the studio can let somebody in, or an editor whom an owner lets"
         )
     async with DaemonClient(socket) as client:
-        await client.look_for_invitations()
-        found = await Answering(client, mine, SystemClock(), words).answer()
+        await client.invitations.look()
+        found = await Answering(
+            client.invitations, client.roster, mine, SystemClock(), words
+        ).answer()
     if words and not any(one.let_in for one in found):
         raise Refused(
             "nobody waits who has asked with these words: if the newcomer's screen shows them, "
@@ -282,7 +286,7 @@ async def _unattended_ticket(
         )
     ticket = await _full_ticket(home, mine, wish)
     async with DaemonClient(socket) as client:
-        found = await client.way_in(wish.role)
+        found = await client.invitations.way_in(wish.role)
     if found.slots:
         raise Refused(
             "a viewer's credentials cannot write the entry by which he joins: invite without "
@@ -326,25 +330,21 @@ def _wanted(view: RosterView, wish: InviteWish) -> set[ProjectId] | None:
     return {view.project(name).id for name in wish.projects}
 
 
-class CredentialsClient(Protocol):
-    """The part of the daemon that knows the credentials of roles."""
-
-    async def way_in(self, role: Role) -> wire.WayIn: ...
-    async def credentials_of(self, role: Role) -> wire.RoleSet: ...
-
-
 async def fit_for_editors(
-    client: CredentialsClient, view: RosterView, role: Role
+    way_in: Callable[[Role], Awaitable[wire.WayIn]],
+    credentials_of: Callable[[Role], Awaitable[wire.RoleSet]],
+    view: RosterView,
+    role: Role,
 ) -> tuple[bool, dict[str, str]]:
     """Tell whether editors may see what an offer of ours for *role* holds, and the role's credentials.
 
     Where owners have credentials of their own and the role has none, an owner's would be in it.
     """
     try:
-        own = (await client.way_in(role)).credentials
+        own = (await way_in(role)).credentials
     except Refused:
         return False, {}
-    of_owners = view.me.role == "owner" and (await client.credentials_of("owner")).number > 0
+    of_owners = view.me.role == "owner" and (await credentials_of("owner")).number > 0
     return bool(own) or not of_owners, own
 
 

@@ -77,18 +77,18 @@ def _said_of(home: Path) -> Iterator[None]:
 
 async def read_roster(socket: Path, mine: Membership) -> RosterView:
     """Return the studio as *mine* sees it now."""
-    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
 
     async with DaemonClient(socket) as client:
-        return RosterView.read(await client.roster(), mine)
+        return RosterView.read(await client.roster.entries(), mine)
 
 
 async def read_log(socket: Path) -> list[bytes]:
     """Return the log of members as the daemon keeps it; whoever reads it verifies it."""
-    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
 
     async with DaemonClient(socket) as client:
-        return list(await client.roster())
+        return list(await client.roster.entries())
 
 
 async def create_project(socket: Path, mine: Membership, name: str, block_size: int) -> ProjectId:
@@ -100,12 +100,12 @@ async def create_project(socket: Path, mine: Membership, name: str, block_size: 
 
 async def append_entry(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:
     """Append what *make* builds on the newest roster; builds again when another entry wins."""
-    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
 
     async with DaemonClient(socket) as client:
         for _ in range(_TRIES):
-            view = RosterView.read(await client.roster(), mine)
-            reply = await client.append_roster(Seq(view.roster.head + 1), make(view))
+            view = RosterView.read(await client.roster.entries(), mine)
+            reply = await client.roster.append(Seq(view.roster.head + 1), make(view))
             match reply.outcome:
                 case "committed":
                     return

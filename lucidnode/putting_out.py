@@ -23,7 +23,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.membership import append_entry, read_roster
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import Role
@@ -105,7 +105,7 @@ async def end_epochs(
     Until then, what was made in it by somebody who was put out counts. *started* hears the name of each.
     """
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
+        view = RosterView.read(await client.roster.entries(), mine)
         roster = view.roster
         for project in view.projects_and_deleted():
             if only not in {None, project.id} or _is_past(project):
@@ -131,6 +131,6 @@ def _is_past(project: OpenProject) -> bool:
 
 
 async def _ended(home: Path, client: DaemonClient, mine: Membership, project: OpenProject) -> None:
-    access, clock = await ProjectAccess.open(client, mine, project.id), SystemClock()
+    access, clock = await ProjectAccess.open(client.roster, mine, project.id), SystemClock()
     async with own_replica(home, client, access, clock, "epoch") as replica:
-        await end_epoch(client, access, replica, clock)
+        await end_epoch(client.journal, access, replica, clock)

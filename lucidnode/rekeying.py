@@ -16,7 +16,7 @@ from lucidnode.fs.rekey.throttle import Throttle
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.membership import read_roster
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.staging import STAGING
 from lucidnode.node.config import cache_directory, load_config
 from lucidnode.own_replica import own_replica
@@ -54,7 +54,9 @@ class OldProject:
         clock = SystemClock()
         return await Rekeying(
             self.replica,
-            self.client,
+            self.client.journal,
+            self.client.blocks,
+            self.client.file_blocks,
             self.access,
             self.staging_dir,
             Throttle(rate, clock),
@@ -71,9 +73,9 @@ async def old_project(
     project = (await read_roster(socket, mine)).project(name)
     clock = SystemClock()
     async with DaemonClient(socket) as client:
-        access = await ProjectAccess.open(client, mine, project.id)
+        access = await ProjectAccess.open(client.roster, mine, project.id)
         async with own_replica(home, client, access, clock, "rekey") as replica:
-            await caught_up(client, access, replica, clock, Bystander(access))
+            await caught_up(client.journal, access, replica, clock, Bystander(access))
             epoch = access.keys().current
             yield OldProject(
                 access,

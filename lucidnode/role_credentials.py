@@ -22,7 +22,8 @@ from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import Unsettled
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.probe import FOLDER, probe
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.credentials import DaemonCredentials
 from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.role_credentials import SetName, holders
@@ -75,14 +76,14 @@ async def give_role(
         await probe(bucket)
         may_delete = role == "editor" and await _may_delete(bucket)
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
-        before = await client.credentials_of(role)
+        view = RosterView.read(await client.roster.entries(), mine)
+        before = await client.credentials.of_role(role)
         own = load_credentials(home)
         old_key = before.credentials.get("access_key") or (own.access_key if own else None)
         devices = [one for one in holders(view.roster, role) if one.id not in without]
-        await _publish(client, view, role, given, devices)
-        await client.order(_LOOK)
-        shared = not before.credentials and await _is_shared(client)
+        await _publish(client.credentials, view, role, given, devices)
+        await client.orders.give(_LOOK)
+        shared = not before.credentials and await _is_shared(client.credentials)
         return RoleGiven(
             role=role,
             access_key=given.access_key,
@@ -104,14 +105,14 @@ async def admit(
     """
     sealed: list[Role] = []
     async with DaemonClient(socket) as client:
-        view = RosterView.read(await client.roster(), mine)
+        view = RosterView.read(await client.roster.entries(), mine)
         for each in ROLES if role == "owner" else (role,):
-            found = await client.credentials_of(each)
+            found = await client.credentials.of_role(each)
             if found.credentials:
                 given = msgspec.convert(found.credentials, Credentials)
                 wanted = {device.id: device for device in holders(view.roster, each)}
                 wanted |= {one: view.roster.devices[one] for one in devices}
-                await _publish(client, view, each, given, wanted.values())
+                await _publish(client.credentials, view, each, given, wanted.values())
                 sealed.append(each)
     return sealed
 
@@ -121,7 +122,7 @@ async def known_to(socket: Path, role: Role) -> dict[Role, str]:
     known: dict[Role, str] = {}
     async with DaemonClient(socket) as client:
         for each in ROLES if role == "owner" else (role,):
-            found = await client.credentials_of(each)
+            found = await client.credentials.of_role(each)
             key = found.credentials.get("access_key")
             if key:
                 known[each] = key
@@ -129,7 +130,7 @@ async def known_to(socket: Path, role: Role) -> dict[Role, str]:
 
 
 async def _publish(
-    client: DaemonClient,
+    credentials: DaemonCredentials,
     view: RosterView,
     role: Role,
     given: Credentials,
@@ -137,17 +138,17 @@ async def _publish(
 ) -> None:
     if view.me.role != "owner":
         raise NotAllowed("only an owner of the studio can give a role credentials")
-    number = (await client.credentials_of(role)).number
+    number = (await credentials.of_role(role)).number
     for _ in range(_TRIES):
         number += 1
         body = sealed_for_role(view, SetName(role, number), msgspec.json.encode(given), devices)
-        if await client.create_role_set(role, number, body):
+        if await credentials.create(role, number, body):
             return
     raise Unavailable("too many others give credentials at this moment: try again")
 
 
-async def _is_shared(client: DaemonClient) -> bool:
-    return any([not (await client.credentials_of(role)).credentials for role in ROLES])
+async def _is_shared(credentials: DaemonCredentials) -> bool:
+    return any([not (await credentials.of_role(role)).credentials for role in ROLES])
 
 
 async def _must_not_write(bucket: Bucket) -> None:

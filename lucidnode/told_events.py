@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.mount_messages import ProjectEvent
@@ -20,7 +20,7 @@ async def followed(
 ) -> AsyncIterator[ProjectEvent | MissedEvents]:
     """Yield what happens after journal entry *since*, or from now on; for ever if *follow*. Raises a NodeError."""
     async with DaemonClient(home / SOCKET_FILE) as client:
-        stream = EventStream(client, project, SystemClock(), since)
+        stream = EventStream(client.mounts, project, SystemClock(), since)
         newest = await stream.begin()
         async for event in stream.read(None if follow else newest):
             yield event

@@ -27,7 +27,7 @@ from lucidnode.fs.errors import (
     WrongPassphrase,
 )
 from lucidnode.fs.project_home import programs_socket
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.config import SOCKET_FILE, NoStudio
@@ -91,7 +91,7 @@ async def open_projects(home: Path) -> list[Whereabout]:
 async def facts_of(home: Path, topic: str) -> dict[str, Any]:
     """Return what the daemon of *home* says on *topic*. Raises a NodeError."""
     async with DaemonClient(home / SOCKET_FILE) as client:
-        return await client.facts(topic)
+        return await client.facts.on(topic)
 
 
 def found(name: str, home: Path) -> Whereabout | None:

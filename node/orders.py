@@ -51,7 +51,7 @@ class Orders:
         self._anew = anew
 
     def by_word(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return each order by what `DaemonClient.order` sends for it."""
+        """Return each order by what `DaemonOrders.give` sends for it."""
         return {
             "bucket/probe": self.probe_bucket,
             "cache/clear": self.clear_cache,

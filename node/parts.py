@@ -351,7 +351,7 @@ def topics(
     webhooks: Webhooks,
     skew_s: Callable[[], float | None],
 ) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Return what commands may ask for, each by the word that `DaemonClient.facts` sends for it."""
+    """Return what commands may ask for, each by the word that `DaemonFacts.on` sends for it."""
 
     async def way_in() -> dict[str, str]:
         return {"url": dashboard.way_in}

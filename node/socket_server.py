@@ -23,7 +23,7 @@ from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.conflicts import ConflictReply
-from lucidnode.node.client.connection import ERROR_OF_STATUS
+from lucidnode.node.client.daemon_socket.statuses import status_of
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage
 from lucidnode.node.client.ids import (
@@ -60,8 +60,6 @@ _LOOK_EVERY_S = 0.5
 
 _READER_LENGTH = 64
 """Letters in the name that somebody who reads events gives himself."""
-
-_STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _ROSTER_LOOKS: dict[str, wire.RosterLook] = {"none": "none", "try": "try", "must": "must"}
 
@@ -341,7 +339,7 @@ class SocketServer:
         except NodeError as error:
             # The answer to a WebSocket's opening has no room for a sentence.
             refusal = mount_messages.MountRejected(
-                _status_of(error), str(error) or type(error).__name__
+                status_of(error), str(error) or type(error).__name__
             )
             await stream.send_bytes(msgspec.msgpack.encode(refusal))
             await stream.close()
@@ -493,15 +491,9 @@ async def _with_errors_as_statuses(
     try:
         return await handler(request)
     except NodeError as error:
-        return web.Response(status=_status_of(error), text=str(error) or type(error).__name__)
+        return web.Response(status=status_of(error), text=str(error) or type(error).__name__)
     except web.HTTPException as refusal:
         return web.Response(status=refusal.status, text=refusal.text)
-
-
-def _status_of(error: NodeError) -> int:
-    return next(
-        (_STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _STATUS_OF_ERROR), 503
-    )
 
 
 @web.middleware

@@ -64,6 +64,7 @@ class CheckpointDaemon:
         self.unreachable = 0
         """So many questions meet no bucket."""
         self.staged: list[BlockId] = []
+        self.checkpoints = self.journal = self.blocks = self
 
     def _ask(self, what: str) -> None:
         self.requests.append(what)
@@ -79,17 +80,15 @@ class CheckpointDaemon:
         self.staged.append(name.id)
         return name
 
-    async def checkpoints(self, project: ProjectId) -> list[Seq]:
+    async def seqs(self, project: ProjectId) -> list[Seq]:
         self._ask("list")
         return [Seq(seq) for seq in sorted(self.bucket.manifests)]
 
-    async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes | None:
         self._ask("manifest")
         return self.bucket.manifests.get(seq)
 
-    async def make_checkpoint(
-        self, project: ProjectId, seq: Seq, request: CommitRequest
-    ) -> CommitReply:
+    async def make(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         self._ask("create")
         body = self.signed(request.unsigned)
         held = self.bucket.manifests.setdefault(seq, body)
@@ -120,7 +119,7 @@ class CheckpointDaemon:
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
         return await self.daemon.proven(project, seq)
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         self._ask("block")
@@ -178,7 +177,8 @@ class Office:
         service = self.services[name]
         keeper = CheckpointKeeper(
             desk.node.replica,
-            service,
+            service.checkpoints,
+            service.journal,
             self.codec(service),
             service,
             lambda _block: None,

@@ -35,7 +35,7 @@ class RosterDoor:
         self.shown: int | None = None
         self.answers = True
 
-    async def roster(self, look: RosterLook = "try") -> list[bytes]:
+    async def entries(self, look: RosterLook = "try") -> list[bytes]:
         if look == "must" and not self.answers:
             raise Unavailable("the bucket does not show the log of members now")
         return self._studio.entries[: self.shown]

@@ -120,9 +120,7 @@ class FakeDaemon:
     async def bad(self, project: ProjectId) -> list[BlockId]:
         return list(self.bad_objects)
 
-    async def put_back_blocks(
-        self, project: ProjectId, blocks: Sequence[BlockId]
-    ) -> wire.BlocksPutBack:
+    async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> wire.BlocksPutBack:
         there = [block for block in blocks if block in self.in_the_office]
         for block in there:
             (self.bucket / block.hex()).write_bytes(self.in_the_office[block])
@@ -152,7 +150,7 @@ class FakeDaemon:
         for path in self.blocks_dir.glob("*/*"):
             path.unlink()
 
-    async def block(
+    async def obtain(
         self,
         project: ProjectId,
         block: BlockId,
@@ -341,7 +339,7 @@ async def file_layer(
                         min_free=0,
                         # Three eighths of it are for what is not saved yet.
                         memory_limit=-(-max_buffered * 8 // 3),
-                        daemon=daemon,
+                        blocks=daemon,
                         disk=disk,
                         looks=looks,
                         alerts=alerts,

@@ -59,7 +59,7 @@ class RekeyDoor:
         if self.killed_at is not None and self.steps > self.killed_at:
             raise Killed("killed")
 
-    async def block(
+    async def obtain(
         self,
         project: ProjectId,
         block: BlockId,
@@ -149,6 +149,8 @@ class RekeyOffice:
     def rekeying(self, seat: Seat, door: RekeyDoor, rate: float = 1e9) -> Rekeying:
         return Rekeying(
             seat.node.replica,
+            door,
+            door,
             door,
             seat.access,
             self.staging_dir,

@@ -24,7 +24,7 @@ class Words(NamedTuple):
 
 
 async def words_on(
-    daemon: CheckpointClient,
+    checkpoints: CheckpointClient,
     codec: EntryCodec,
     seq: Seq,
     manifest: bytes,
@@ -46,7 +46,7 @@ async def words_on(
     ]
     true = other = None
     for device in writers[:MOST_LOOKED_AT]:
-        body = await daemon.attestation(project, seq, device)
+        body = await checkpoints.attestation(project, seq, device)
         try:
             said = opened_attestation(body or b"", project, seq, device, codec.may_write_now)
         except Malformed:

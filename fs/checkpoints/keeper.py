@@ -38,7 +38,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.attestation import manifest_hash
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import NONCE_SIZE, EntryHeader, empty_link, entry_hash
 from lucidnode.node.client.wire import CommitRequest
 
@@ -56,6 +56,13 @@ ATTESTED_WITHIN_S = 60
 MOST_REMEMBERED = 5 * EVERY
 """Entries that are read again, from this node's own disk, to know what has changed since the last
 checkpoint before the mount."""
+
+
+class SeenJournal(Protocol):
+    """Where entries are read again (DaemonJournal)."""
+
+    async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return entry *seq* as this node saw it last, or None if it is not kept. Raises NodeError."""
 
 
 class PieceStaging(Protocol):
@@ -82,7 +89,8 @@ class CheckpointKeeper:
     def __init__(
         self,
         replica: Replica,
-        daemon: CheckpointClient,
+        checkpoints: CheckpointClient,
+        journal: SeenJournal,
         codec: EntryCodec,
         staging: PieceStaging,
         staged: Callable[[BlockId], None],
@@ -93,7 +101,8 @@ class CheckpointKeeper:
     ) -> None:
         """Take the parts it works with; *staged* hears of each block that lies in staging."""
         self._replica = replica
-        self._daemon = daemon
+        self._checkpoints = checkpoints
+        self._journal = journal
         self._codec = codec
         self._staging = staging
         self._staged = staged
@@ -228,7 +237,7 @@ class CheckpointKeeper:
         self._creating = True
         try:
             project = self._codec.keys().project
-            reply = await self._daemon.make_checkpoint(project, due.seq, request)
+            reply = await self._checkpoints.make(project, due.seq, request)
         finally:
             self._creating = False
         match reply.outcome:
@@ -242,7 +251,7 @@ class CheckpointKeeper:
     async def _look_for(self, due: _Due, digests: list[bytes]) -> None:
         for pause_s in LOOKS_S:
             await set_within(self._wake, pause_s, self._clock)
-            manifest = await self._daemon.checkpoint(self._codec.keys().project, due.seq)
+            manifest = await self._checkpoints.manifest(self._codec.keys().project, due.seq)
             if manifest is not None:
                 if self._judge(due, manifest, digests):
                     await self._attest(due.seq, manifest)
@@ -257,9 +266,9 @@ class CheckpointKeeper:
         wait_s = int(self._codec.device[:8], 16) % ATTESTED_WITHIN_S
         await set_within(self._wake, wait_s, self._clock)
         project = self._codec.keys().project
-        listed = await self._daemon.attestations(project)
-        if (await words_on(self._daemon, self._codec, seq, manifest, listed)).true is None:
-            await self._daemon.attest(project, seq, manifest_hash(manifest))
+        listed = await self._checkpoints.attestations(project)
+        if (await words_on(self._checkpoints, self._codec, seq, manifest, listed)).true is None:
+            await self._checkpoints.attest(project, seq, manifest_hash(manifest))
 
     def _judge(self, due: _Due, manifest: bytes, digests: list[bytes]) -> bool:
         """Compare what another made of the state at an entry with the *digests* of ours.
@@ -325,7 +334,7 @@ class CheckpointKeeper:
         touched = set()
         try:
             while at.seq > since:
-                entry = await self._daemon.kept(self._codec.keys().project, at.seq)
+                entry = await self._journal.kept(self._codec.keys().project, at.seq)
                 if entry is None or at.link not in (
                     entry_hash(entry),
                     empty_link(entry_hash(entry)),

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -31,10 +32,11 @@ from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Malformed, NodeError, NotThere, Unavailable
-from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.in_turn import in_turn
 from lucidnode.node.client.journal import EntryHeader, epoch_of, follows
 from lucidnode.node.client.roster import FIRST_EPOCH
+from lucidnode.node.client.wire import Slot, Source
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,41 @@ PATIENCE_S = 40.0
 """Seconds that one piece may take to come."""
 
 
+class JournalSlots(Protocol):
+    """Where entries are looked at (DaemonJournal). Everything raises NodeError."""
+
+    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what one look at slot *seq* shows, or None if there is nothing."""
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what is proven to lie in slot *seq*, or None if nothing is."""
+
+
+class PieceSource(Protocol):
+    """Where the blocks of pieces come from (DaemonBlocks)."""
+
+    async def obtain(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[Source, bytes | None]:
+        """Return *block* as bytes. Raises a NodeError."""
+
+
+class NewcomerClient(Protocol):
+    """What the daemon does for a newcomer (DaemonClient)."""
+
+    @property
+    def checkpoints(self) -> CheckpointClient:
+        """The checkpoints in the bucket."""
+
+    @property
+    def journal(self) -> JournalSlots:
+        """The journal in the bucket."""
+
+    @property
+    def blocks(self) -> PieceSource:
+        """The blocks of the pieces."""
+
+
 class _Halfway(Exception):
     """A newcomer cannot go on from there as the others do, though nothing is false: it says why."""
 
@@ -67,13 +104,15 @@ class Newcomer:
     def __init__(
         self,
         replica: Replica,
-        daemon: CheckpointClient,
+        daemon: NewcomerClient,
         codec: EntryCodec,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._replica = replica
-        self._daemon = daemon
+        self._checkpoints = daemon.checkpoints
+        self._journal = daemon.journal
+        self._blocks = daemon.blocks
         self._codec = codec
         self._project = codec.keys().project
         self._alerts = alerts
@@ -104,7 +143,7 @@ class Newcomer:
         for seq, read in await self._candidates(upto):
             device = "unknown"
             try:
-                manifest = read or await self._daemon.checkpoint(self._project, seq)
+                manifest = read or await self._checkpoints.manifest(self._project, seq)
                 if manifest is None:
                     continue
                 header, contents = open_checkpoint(
@@ -129,18 +168,18 @@ class Newcomer:
         First those that a second device has attested, last those of which one has attested another:
         whoever makes a false one has to find somebody who says that it is true.
         """
-        there = reversed(await self._daemon.checkpoints(self._project))
+        there = reversed(await self._checkpoints.seqs(self._project))
         seqs = [seq for seq in there if upto is None or seq <= upto][:MOST_TRIED]
-        listed = await self._daemon.attestations(self._project) if seqs else []
+        listed = await self._checkpoints.attestations(self._project) if seqs else []
         found: list[tuple[int, Seq, bytes | None]] = []
         for seq in seqs:
             if all(at != seq for at, _ in listed):
                 found.append((_ONE_WORD, seq, None))
                 continue
-            manifest = await self._daemon.checkpoint(self._project, seq)
+            manifest = await self._checkpoints.manifest(self._project, seq)
             if manifest is None:
                 continue
-            words = await words_on(self._daemon, self._codec, seq, manifest, listed)
+            words = await words_on(self._checkpoints, self._codec, seq, manifest, listed)
             if words.other is not None:
                 found.append((_CONTRADICTED, seq, manifest))
                 self._alerts.begin(
@@ -161,13 +200,13 @@ class Newcomer:
         Raises BadCheckpoint unless the journal has an entry of this *link* there, and goes on from it;
         _Halfway if that counted as empty, and so does not tell which epoch had begun.
         """
-        for look in (self._daemon.entry, self._daemon.proven):
+        for look in (self._journal.entry, self._journal.proven):
             slot = await look(self._project, seq)
             if slot is not None and follows(link, slot.hash):
                 break
         else:
             raise BadCheckpoint("it names another entry than the journal has")
-        behind = await self._daemon.entry(self._project, Seq(seq + 1))
+        behind = await self._journal.entry(self._project, Seq(seq + 1))
         if behind is not None and behind.body is not None:
             previous = _previous(behind.body)
             # Applied there and empty here, or the other way: all that follows would count as astray.
@@ -216,7 +255,7 @@ class Newcomer:
         """Return what the block of *piece* holds. Raises a NodeError, BlockError or KeyMissing."""
         name = piece.block
         _, body = await in_turn(
-            self._daemon.block, self._project, name.id, patience_s=PATIENCE_S, as_bytes=True
+            self._blocks.obtain, self._project, name.id, patience_s=PATIENCE_S, as_bytes=True
         )
         if body is None:
             raise Unavailable("the daemon sent no bytes")

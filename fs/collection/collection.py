@@ -85,12 +85,12 @@ class CollectionLedger(Protocol):
 
 
 class Objects(Protocol):
-    """The objects in the bucket (DaemonClient)."""
+    """The objects in the bucket (DaemonCollection)."""
 
-    async def blocks_in_bucket(self, project: ProjectId, after: BlockId | None) -> BlockPage:
+    async def page(self, project: ProjectId, after: BlockId | None) -> BlockPage:
         """Return blocks behind *after*."""
 
-    async def delete_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
+    async def delete(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
         """Delete *blocks*."""
 
 
@@ -200,7 +200,7 @@ class Collection:
         after = self._after
         while True:
             self._budget.spend()
-            page = await self._objects.blocks_in_bucket(self._project, after)
+            page = await self._objects.page(self._project, after)
             ids = [BlockId(each) for each in page.ids]
             self._sizes.update(zip(ids, page.sizes, strict=True))
             self._progress(f"looking at the bucket: {len(self._sizes):,} blocks")
@@ -255,7 +255,7 @@ class Collection:
                 some = [block for block in some if block not in needed]
             self._progress(f"deleting: {len(gone) - start:,} blocks left")
             self._budget.spend(len(some))
-            answer = await self._objects.delete_blocks(self._project, some)
+            answer = await self._objects.delete(self._project, some)
             for each in answer.deleted:
                 self._told.deleted.add(self._sizes.pop(BlockId(each)))
             for each in answer.refused:

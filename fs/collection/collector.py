@@ -18,7 +18,7 @@ from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import AccessDenied
 from lucidnode.node.client.ids import BlockId, Seq
 
@@ -41,11 +41,13 @@ async def one_round(
         head = past.head().seq
         return sorted({min(each.row.seq, head) for each in snapshots_of(tree)})
 
-    ledger = PastLedger(past, client, access, kept_points, clock, lambda _seq: None)
+    ledger = PastLedger(
+        past, client.journal, client.checkpoints, access, kept_points, clock, lambda _seq: None
+    )
     return await Collection(
         access.keys().project,
         ledger,
-        client,
+        client.collection,
         clock,
         show,
         dry=dry,
@@ -62,7 +64,7 @@ async def collect(spec: CollectSpec, clock: Clock, show: Callable[[str], None]) 
     """
     budget = Budget(spec.requests)
     async with DaemonClient(Path(spec.socket)) as client:
-        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
         opened = Past.open(directory, access.keys().replica, access.workstation)
         with contextlib.closing(opened) as past, past.lent():
@@ -79,7 +81,7 @@ async def collect(spec: CollectSpec, clock: Clock, show: Callable[[str], None]) 
                 gone_on(f"reading the journal, entry {seq:,}")
 
             try:
-                await read_on(past, client, access, clock, read)
+                await read_on(past, client.journal, access, clock, read)
                 told = await one_round(
                     past,
                     client,

@@ -34,16 +34,16 @@ _ASKED = 10
 """Times that the same entry is sent while nobody can say whether it is there."""
 
 
-class CollectingDaemon(JournalClient, Protocol):
-    """What the daemon does for this (DaemonClient). Everything raises NodeError."""
+class OldCheckpoints(Protocol):
+    """The checkpoints in the bucket (DaemonCheckpoints). Everything raises NodeError."""
 
-    async def checkpoints(self, project: ProjectId) -> list[Seq]:
+    async def seqs(self, project: ProjectId) -> list[Seq]:
         """Return the entries of which there is a checkpoint, lowest first."""
 
-    async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return the manifest of the checkpoint at entry *seq*, or None if there is none."""
 
-    async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+    async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         """Delete the checkpoints at *seqs*; return those that the store did not refuse to delete."""
 
 
@@ -53,14 +53,16 @@ class PastLedger:
     def __init__(
         self,
         past: Past,
-        daemon: CollectingDaemon,
+        journal: JournalClient,
+        checkpoints: OldCheckpoints,
         access: RepairAccess,
         kept_points: Callable[[TreeReader], Sequence[Seq]],
         clock: Clock,
         progress: Callable[[Seq], None],
     ) -> None:
         self._past = past
-        self._daemon = daemon
+        self._journal = journal
+        self._checkpoints = checkpoints
         self._access = access
         self._kept_points = kept_points
         self._clock = clock
@@ -71,7 +73,7 @@ class PastLedger:
         self._needed: tuple[Seq, Sequence[Seq], set[BlockId]] | None = None
 
     async def read_on(self) -> None:
-        await read_on(self._past, self._daemon, self._access, self._clock, self._progress)
+        await read_on(self._past, self._journal, self._access, self._clock, self._progress)
 
     def head(self) -> Seq:
         return self._past.head().seq
@@ -126,7 +128,7 @@ class PastLedger:
         request = CommitRequest(unsigned, [])
         why = ""
         for _ in range(_ASKED):
-            reply = await self._daemon.commit(self._project, batch.seq, request)
+            reply = await self._journal.commit(self._project, batch.seq, request)
             match reply.outcome:
                 case "committed":
                     return True
@@ -137,20 +139,20 @@ class PastLedger:
         raise Unavailable(why or "The bucket takes nothing now.")
 
     async def outdated_checkpoints(self) -> list[Seq]:
-        seqs = await self._daemon.checkpoints(self._project)
+        seqs = await self._checkpoints.seqs(self._project)
         head = self.head()
         made_ns = {seq: self._past.log.entry(seq).wall_ns for seq in seqs if seq <= head}
         return outdated_checkpoints(made_ns, self._clock.wall_ns(), self.retention_days())
 
     async def delete_checkpoints(self, seqs: Sequence[Seq]) -> int:
-        return len(await self._daemon.delete_checkpoints(self._project, seqs))
+        return len(await self._checkpoints.delete(self._project, seqs))
 
     async def _pieces_of_checkpoints(self) -> frozenset[BlockId]:
         """Return the blocks of every checkpoint there is. Raises KeyMissing if one cannot be read."""
-        seqs = await self._daemon.checkpoints(self._project)
+        seqs = await self._checkpoints.seqs(self._project)
         for seq in seqs:
             if seq not in self._pieces:
-                manifest = await self._daemon.checkpoint(self._project, seq)
+                manifest = await self._checkpoints.manifest(self._project, seq)
                 self._pieces[seq] = frozenset() if manifest is None else self._named(seq, manifest)
         return frozenset().union(*(self._pieces[seq] for seq in seqs))
 

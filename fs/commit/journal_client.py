@@ -9,7 +9,7 @@ from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
 class JournalClient(Protocol):
-    """What the daemon does for a committer (DaemonClient). Everything raises NodeError."""
+    """What the daemon does for a committer (DaemonJournal). Everything raises NodeError."""
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         """Have the entry signed and created as *seq*. Safe to call again with the same request."""

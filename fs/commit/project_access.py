@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_client import RosterClient
 from lucidnode.fs.membership.roster_view import Closed, OpenProject, RosterView
 from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.client.wire import RosterLook
 
 
-class RosterClient(Protocol):
-    """The part of the daemon that knows the membership log."""
-
-    async def roster(self, look: RosterLook = "try") -> list[bytes]:
-        """Return all raw roster entries, oldest first, unverified; see DaemonClient."""
-
-
 class ProjectAccess:
     """What the roster says of *project* for one member. Make it with `open`."""
 
     def __init__(
-        self, daemon: RosterClient, membership: Membership, view: RosterView, project: ProjectId
+        self, roster: RosterClient, membership: Membership, view: RosterView, project: ProjectId
     ) -> None:
-        self._daemon = daemon
+        self._roster = roster
         self._membership = membership
         self._id = project
         self._view = view
@@ -35,11 +27,11 @@ class ProjectAccess:
 
     @classmethod
     async def open(
-        cls, daemon: RosterClient, membership: Membership, project: ProjectId
+        cls, roster: RosterClient, membership: Membership, project: ProjectId
     ) -> ProjectAccess:
         """Read the roster. Raises a NodeError, NotAMember, NoSuchProject."""
-        view = RosterView.read(await daemon.roster(), membership)
-        return cls(daemon, membership, view, project)
+        view = RosterView.read(await roster.entries(), membership)
+        return cls(roster, membership, view, project)
 
     async def refresh(self, look: RosterLook = "must") -> None:
         """Read the roster again; raises as `open` does, and changes nothing then.
@@ -47,7 +39,7 @@ class ProjectAccess:
         Unless *look* says otherwise, Unavailable too while the bucket does not show whether there is
         news: what counts must not hang on a log that is too old.
         """
-        view = RosterView.read(await self._daemon.roster(look), self._membership)
+        view = RosterView.read(await self._roster.entries(look), self._membership)
         self._view, self._project = view, _project(view, self._id)
         self._keys.learn(self._project.keys)
 

@@ -25,7 +25,7 @@ class EntryGone(Exception):
 
 
 class KeptJournal(Protocol):
-    """Where entries are read (DaemonClient). Everything raises NodeError."""
+    """Where entries are read (DaemonJournal). Everything raises NodeError."""
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return entry *seq* as this node saw it last, or None if it is not kept."""

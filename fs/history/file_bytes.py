@@ -27,9 +27,9 @@ _Failure = NodeError | FormatError
 
 
 class BlockBodies(Protocol):
-    """Where whole blocks come from (DaemonClient)."""
+    """Where whole blocks come from (DaemonBlocks)."""
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         """Return *block* as bytes. Raises a NodeError."""
@@ -79,7 +79,7 @@ class FileBytes:
             return held
         try:
             _, sealed = await in_turn(
-                self._blocks.block,
+                self._blocks.obtain,
                 self._keys.project,
                 name.id,
                 patience_s=_PATIENCE_S,

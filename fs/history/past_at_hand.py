@@ -17,8 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
-from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.repair.access import RepairAccess
@@ -56,8 +55,12 @@ Reading = Callable[[], contextlib.AbstractContextManager[Callable[[Seq], None]]]
 """What is done around each time that entries are read, which gives what is told of each."""
 
 
-class PastClient(JournalClient, CheckpointClient, Protocol):
+class PastClient(NewcomerClient, Protocol):
     """What the daemon does for this (DaemonClient)."""
+
+    @property
+    def journal(self) -> JournalClient:
+        """The journal in the bucket."""
 
 
 class PastAccess(RepairAccess, Protocol):
@@ -131,7 +134,7 @@ class PastAtHand:
             await self.open()
 
     async def _newest(self) -> Seq:
-        return max(await self._daemon.checkpoints(self._access.keys().project), default=Seq(0))
+        return max(await self._daemon.checkpoints.seqs(self._access.keys().project), default=Seq(0))
 
     async def open_whole(self) -> None:
         """Open the past that begins at the first entry, and read it on."""
@@ -181,7 +184,7 @@ class PastAtHand:
 
     async def _read_on(self, past: Past, until: Seq | None = None) -> None:
         with self._reading() as progress:
-            await read_on(past, self._daemon, self._access, self._clock, progress, until)
+            await read_on(past, self._daemon.journal, self._access, self._clock, progress, until)
 
     def _take(self, past: Past) -> None:
         self._past = past
@@ -199,13 +202,13 @@ class PastAtHand:
         cut = points.cut(self.past.log.times(), limit_ns)
         if cut or not since:
             return Seq(since + cut)
-        return await EntryTimes(self._daemon, self._access).newest_before(limit_ns, since)
+        return await EntryTimes(self._daemon.journal, self._access).newest_before(limit_ns, since)
 
     async def wall_ns(self, seq: Seq) -> int:
         """Return when entry *seq* was made, by the clock of who made it; 0 if nobody vouches for that."""
         if seq > self.past.since:
             return self.past.log.entry(seq).wall_ns
-        return await EntryTimes(self._daemon, self._access).wall_ns(seq) or 0
+        return await EntryTimes(self._daemon.journal, self._access).wall_ns(seq) or 0
 
     # -- further back ------------------------------------------------------------------------
 
@@ -215,7 +218,7 @@ class PastAtHand:
             return
         try:
             with self._reading() as progress:
-                await read_back(self.past, self._daemon, self._access, seq, progress)
+                await read_back(self.past, self._daemon.journal, self._access, seq, progress)
         except NoWayBack:
             await self.open_whole()
 

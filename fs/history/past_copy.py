@@ -20,7 +20,7 @@ from lucidnode.fs.history.past_at_hand import past_at_hand
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import ProjectId, Seq
 
 _COMMAND = "copy-process"
@@ -84,7 +84,7 @@ async def make_copy(spec: PastCopySpec, clock: Clock, made: Callable[[Path], Non
     Raises NoSuchPoint, another FsError, a NodeError or OSError.
     """
     async with DaemonClient(Path(spec.socket)) as client:
-        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
         async with past_at_hand(directory, client, access, clock, _quietly) as at_hand:
             await at_hand.open_for(spec.seq)

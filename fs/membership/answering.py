@@ -26,6 +26,7 @@ from lucidnode.fs.membership.asking import (
 )
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_client import RosterClient
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -43,14 +44,11 @@ _MAX_PASSED_OVER = 256
 
 
 class InvitationClient(Protocol):
-    """The part of the daemon that carries invitations."""
+    """The part of the daemon that carries invitations (DaemonInvitations)."""
 
-    async def roster(self) -> list[bytes]: ...
-    async def invitations_asked(self) -> list[wire.Invitation]: ...
+    async def asked(self) -> list[wire.Invitation]: ...
     async def way_in(self, role: Role) -> wire.WayIn: ...
-    async def create_for_invitation(
-        self, ident: bytes, part: Literal["offer", "answer"], body: bytes
-    ) -> bool: ...
+    async def create(self, ident: bytes, part: Literal["offer", "answer"], body: bytes) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +90,15 @@ class Answering:
     """
 
     def __init__(
-        self, daemon: InvitationClient, mine: Membership, clock: Clock, words: str = ""
+        self,
+        invitations: InvitationClient,
+        roster: RosterClient,
+        mine: Membership,
+        clock: Clock,
+        words: str = "",
     ) -> None:
-        self._daemon = daemon
+        self._invitations = invitations
+        self._roster = roster
         self._mine = mine
         self._clock = clock
         self._words = words
@@ -103,13 +107,11 @@ class Answering:
     async def answer(self) -> list[Answered]:
         """Answer all that wait now; returns who was, and who needs a confirmation, once. Raises a NodeError."""
         waiting = [
-            one
-            for one in await self._daemon.invitations_asked()
-            if _hash(one) not in self._passed_over
+            one for one in await self._invitations.asked() if _hash(one) not in self._passed_over
         ]
         if not waiting:
             return []
-        view = RosterView.read(await self._daemon.roster(), self._mine)
+        view = RosterView.read(await self._roster.entries(), self._mine)
         answered: list[Answered] = []
         left: Refused | None = None
         for one in waiting:
@@ -151,7 +153,7 @@ class Answering:
         words = confirmation_words(ident, one.request)
         if words != self._words and (offered.confirm or self._words):
             return Answered(one.ident, request.label, invite.role, words, let_in=False)
-        found = await self._daemon.way_in(invite.role)
+        found = await self._invitations.way_in(invite.role)
         if found.credentials:
             # Those of the role, and of now: the offer may be older than they are.
             ticket = msgspec.structs.replace(
@@ -159,7 +161,7 @@ class Answering:
             )
             offered = Offered(offered.ask_key, ticket, offered.confirm)
         body = seal_answer(ident, offered, request)
-        if not await self._daemon.create_for_invitation(ident, "answer", body):
+        if not await self._invitations.create(ident, "answer", body):
             return None  # another owner's workstation was quicker, or it was withdrawn
         return Answered(one.ident, request.label, invite.role, words)
 

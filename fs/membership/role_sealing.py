@@ -15,6 +15,7 @@ import msgspec
 
 from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_client import RosterClient
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
@@ -28,12 +29,11 @@ LOOK_EVERY_S = 5.0
 
 
 class RoleSetClient(Protocol):
-    """The part of the daemon that carries credentials of roles."""
+    """The part of the daemon that carries credentials of roles (DaemonCredentials)."""
 
-    async def roster(self) -> list[bytes]: ...
-    async def roles_unreached(self) -> list[Role]: ...
-    async def credentials_of(self, role: Role) -> wire.RoleSet: ...
-    async def create_role_set(self, role: Role, number: int, body: bytes) -> bool: ...
+    async def unreached(self) -> list[Role]: ...
+    async def of_role(self, role: Role) -> wire.RoleSet: ...
+    async def create(self, role: Role, number: int, body: bytes) -> bool: ...
 
 
 def sealed_for_role(
@@ -46,32 +46,36 @@ def sealed_for_role(
     )
 
 
-async def seal_to_who_came_later(daemon: RoleSetClient, mine: Membership) -> list[Role]:
+async def seal_to_who_came_later(
+    credentials: RoleSetClient, roster: RosterClient, mine: Membership
+) -> list[Role]:
     """Seal what is not sealed to all who need it; return the roles for which we did. Raises a NodeError."""
-    unreached = await daemon.roles_unreached()
+    unreached = await credentials.unreached()
     if not unreached:
         return []
     done: list[Role] = []
-    view = RosterView.read(await daemon.roster(), mine)
+    view = RosterView.read(await roster.entries(), mine)
     if view.me.role != "owner":
         return []
     for role in unreached:
-        found = await daemon.credentials_of(role)
+        found = await credentials.of_role(role)
         if not found.credentials:
             continue
         name = SetName(role, found.number + 1)
         contents = msgspec.json.encode(found.credentials)
         body = sealed_for_role(view, name, contents, holders(view.roster, role))
         # Of several mounts and owners one creates this number; the others find it next time.
-        if await daemon.create_role_set(role, name.number, body):
+        if await credentials.create(role, name.number, body):
             done.append(role)
     return done
 
 
-async def seal_always(daemon: RoleSetClient, mine: Membership, clock: Clock) -> None:
+async def seal_always(
+    credentials: RoleSetClient, roster: RosterClient, mine: Membership, clock: Clock
+) -> None:
     """Do so until cancelled."""
     while True:
         # Out of reach, or not a member any more: what else needs the daemon tells of that.
         with contextlib.suppress(NodeError, MembershipError):
-            await seal_to_who_came_later(daemon, mine)
+            await seal_to_who_came_later(credentials, roster, mine)
         await clock.sleep(LOOK_EVERY_S)

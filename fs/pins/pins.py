@@ -18,7 +18,7 @@ from lucidnode.fs.replica.pin_table import PinRow
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.pins import DaemonPins
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.file_blocks import MAX_BLOCKS, BlocksPage, BlocksQuery, below
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -44,7 +44,7 @@ class Pins:
         project: ProjectId,
         replica: Replica,
         blocks: BlocksOfFiles,
-        daemon: DaemonClient,
+        daemon: DaemonPins,
         clock: Clock,
     ) -> None:
         self._project = project
@@ -131,7 +131,7 @@ class Pins:
         self._has_told_none = not inos
 
     async def _send(self, blocks: list[tuple[BlockId, int]], *, first: bool, last: bool) -> None:
-        await self._daemon.pinned(
+        await self._daemon.part(
             PinnedPart(
                 self._project,
                 [bytes(block) for block, _ in blocks],

@@ -74,7 +74,7 @@ class BlockAsker(NamedTuple):
 class BlockService(Protocol):
     """The part of the daemon that finds blocks."""
 
-    async def block(
+    async def obtain(
         self,
         project: ProjectId,
         block: BlockId,
@@ -244,7 +244,7 @@ class BlockFetcher:
         while True:
             left = deadline - self._clock.boot()
             try:
-                return await self._daemon.block(
+                return await self._daemon.obtain(
                     self._project, name.id, patience_s=left, as_bytes=as_bytes, reading=reading
                 )
             except Withheld:

@@ -25,12 +25,12 @@ from lucidnode.node.client.wire import BlocksPutBack
 
 
 class BadObjectService(Protocol):
-    """The part of the daemon that knows what is bad in the bucket (DaemonClient)."""
+    """The part of the daemon that knows what is bad in the bucket (DaemonBlocks)."""
 
     async def bad(self, project: ProjectId) -> list[BlockId]:
         """Return blocks whose objects were damaged or missing when they were looked at last."""
 
-    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+    async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
         """Have *blocks* in the bucket, from wherever the office has them. Raises a NodeError."""
 
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
@@ -84,7 +84,7 @@ class RecoveredBlocks:
         done: set[BlockId] = set()
         for block in bad:
             if await self._is_needed(block):
-                answer = await self._daemon.put_back_blocks(self._project, [block])
+                answer = await self._daemon.put_back(self._project, [block])
                 if answer.missing:
                     break
             done.add(block)

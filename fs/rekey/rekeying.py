@@ -81,10 +81,10 @@ _MOST_PASSES = 8
 """Over the tree: while it is gone through, others copy what lies in old blocks."""
 
 
-class RekeyDaemon(JournalClient, Protocol):
-    """What the daemon does for this (DaemonClient). Everything raises NodeError."""
+class RekeyedBlocks(Protocol):
+    """Where old blocks come from and new ones go (DaemonBlocks). Everything raises NodeError."""
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         """Return *block* as bytes, and where it came from."""
@@ -94,8 +94,12 @@ class RekeyDaemon(JournalClient, Protocol):
     ) -> None:
         """Take note that *blocks* lie in staging; those of lower *ranks* are wanted earlier."""
 
+
+class CachedBlocks(Protocol):
+    """The blocks of files as they are cached here (DaemonFileBlocks)."""
+
     async def evict(self, project: ProjectId, blocks: Sequence[BlockId]) -> Evicted:
-        """Have *blocks* leave the cache here."""
+        """Have *blocks* leave the cache here. Raises NodeError."""
 
 
 @dataclass(slots=True)
@@ -132,7 +136,9 @@ class Rekeying:
     def __init__(
         self,
         replica: Replica,
-        daemon: RekeyDaemon,
+        journal: JournalClient,
+        blocks: RekeyedBlocks,
+        cache: CachedBlocks,
         access: RepairAccess,
         staging_dir: Path,
         throttle: Throttle,
@@ -140,7 +146,9 @@ class Rekeying:
         progress: Callable[[int], None],
     ) -> None:
         self._replica = replica
-        self._daemon = daemon
+        self._journal = journal
+        self._blocks = blocks
+        self._cache = cache
         self._access = access
         self._keys = access.keys()
         self._staging_dir = staging_dir
@@ -160,7 +168,7 @@ class Rekeying:
             if not await self._went_through():
                 break
             await caught_up(
-                self._daemon,
+                self._journal,
                 self._access,
                 self._replica,
                 self._clock,
@@ -248,7 +256,7 @@ class Rekeying:
         except DiskFull as error:
             raise NoSpace("the disk of the cache directory is full") from error
         with contextlib.suppress(NodeError):  # a hint: the daemon finds it by itself, but later
-            await self._daemon.staged(project, [other.id], [_LAST_RANK])
+            await self._blocks.staged(project, [other.id], [_LAST_RANK])
         self._others[block.id] = other
         await self._throttle.spend(block.size)
         return source
@@ -259,7 +267,7 @@ class Rekeying:
         while True:
             try:
                 source, sealed = await in_turn(
-                    self._daemon.block,
+                    self._blocks.obtain,
                     self._keys.project,
                     block,
                     patience_s=_PATIENCE_S,
@@ -327,7 +335,7 @@ class Rekeying:
         await commit(
             self._replica,
             steps,
-            self._daemon,
+            self._journal,
             self._access,
             self._clock,
             lambda _size: None,
@@ -340,4 +348,4 @@ class Rekeying:
         # They are on their way into the cache now, and may leave it after the next ones.
         self._strangers = [self._others[block.id].id for block, source in come if source != "cache"]
         with contextlib.suppress(NodeError):
-            await self._daemon.evict(self._keys.project, gone)
+            await self._cache.evict(self._keys.project, gone)

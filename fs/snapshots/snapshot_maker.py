@@ -43,7 +43,7 @@ _SPREAD_S = 120
 
 
 class StoreClock(Protocol):
-    """What is asked of the daemon (DaemonClient)."""
+    """What is asked of the daemon (DaemonFacts)."""
 
     async def store_ahead_s(self) -> float | None:
         """Return by how many seconds the store's clock is ahead of ours, if it has one."""

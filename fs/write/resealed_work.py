@@ -27,9 +27,9 @@ _PATIENCE_S = 40.0
 
 
 class SealedBlocks(Protocol):
-    """Where whole blocks come from (DaemonClient)."""
+    """Where whole blocks come from (DaemonBlocks)."""
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         """Return *block* as bytes. Raises a NodeError."""
@@ -80,7 +80,7 @@ class ResealedWork:
         name = self._replica.tree.block(block)
         assert name is not None, "work that waits names its blocks"
         _, sealed = await in_turn(
-            self._daemon.block, self._keys.project, block, patience_s=_PATIENCE_S, as_bytes=True
+            self._daemon.obtain, self._keys.project, block, patience_s=_PATIENCE_S, as_bytes=True
         )
         if sealed is None:
             raise Unavailable("the daemon sent no bytes")

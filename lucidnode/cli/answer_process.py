@@ -16,7 +16,7 @@ from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.answering import Answering
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import SOCKET_FILE
 from lucidnode.node.roster.answers_unmounted import GivenAnswers, ToldAnswer
@@ -40,7 +40,7 @@ def answer_process_command(home: Path) -> None:
 async def _answered(home: Path, mine: Membership) -> GivenAnswers:
     async with DaemonClient(home / SOCKET_FILE) as client:
         try:
-            found = await Answering(client, mine, SystemClock()).answer()
+            found = await Answering(client.invitations, client.roster, mine, SystemClock()).answer()
         except (Refused, MembershipError):
             found = []  # left to other owners, or we are no member any more
     return GivenAnswers(

@@ -84,7 +84,7 @@ async def _of_project(
     home: Path, passphrase_file: Path | None, project: str
 ) -> tuple[list[AuditRecord], list[WorkRecord]]:
     async with opened_past(home, passphrase_file, project) as opened:
-        log, mine = await opened.client.roster(), opened.membership
+        log, mine = await opened.client.roster.entries(), opened.membership
         ours = concerning(log, mine, opened.access.id)
         records = [record for record in audit(log, mine) if record.seq in ours]
         days = opened.past.log.work_days()

@@ -110,13 +110,13 @@ def _last_words(log: Path, before: int) -> str:
 
 async def facts(home: Path, topic: str) -> dict[str, Any]:
     """Return what the daemon of *home* says on *topic*. Raises DaemonUnreachable with advice."""
-    from lucidnode.node.client.connection import (  # noqa: PLC0415  # 0.1 s that who starts a daemon need not wait
+    from lucidnode.node.client.daemon_socket.client import (  # noqa: PLC0415  # 0.1 s that who starts a daemon need not wait
         DaemonClient,
     )
 
     try:
         async with DaemonClient(home / SOCKET_FILE) as client:
-            return await client.facts(topic)
+            return await client.facts.on(topic)
     except DaemonUnreachable as error:
         raise DaemonUnreachable(
             f"the daemon of {home} has died and is being started again: try again in some seconds"
@@ -141,12 +141,12 @@ async def facts_if_running(home: Path, topic: str) -> dict[str, Any] | None:
 
 async def begin_probe(home: Path) -> None:
     """Have the daemon of *home* look at its bucket for a mount that is about to come, as far as it can."""
-    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # as in `facts`
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # as in `facts`
 
     # One of an earlier release looks when the mount comes.
     with contextlib.suppress(NodeError):
         async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.order("bucket/probe")
+            await client.orders.give("bucket/probe")
 
 
 def ensure_daemon(home: Path) -> Path:

@@ -18,7 +18,7 @@ from lucidnode.cli.progress import bytes_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import cache_directory, change_config, load_config
 
@@ -98,7 +98,7 @@ async def _cleared(socket: Path, home: Path) -> tuple[dict[str, Any], dict[str, 
 
 async def _order_clear(socket: Path) -> None:
     async with DaemonClient(socket) as client:
-        await client.order("cache/clear")
+        await client.orders.give("cache/clear")
 
 
 def _refuse_while_used(home: Path) -> None:

@@ -93,7 +93,7 @@ def set_retention(home: Path, project: str, days: int, passphrase_file: Path | N
 
     async def work() -> None:
         async with opened_past(home, passphrase_file, project) as opened:
-            view = RosterView.read(await opened.client.roster(), opened.membership)
+            view = RosterView.read(await opened.client.roster.entries(), opened.membership)
             if view.me.role != "owner":
                 raise NotAllowed("only an owner changes how long the past is kept: ask one")
             value = encoded_fact(Retention(days))

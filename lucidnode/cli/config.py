@@ -17,7 +17,7 @@ from lucidnode.cli.moving_cache import move_cache_to
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.config import SOCKET_FILE, NodeConfig, change_config, load_config
 from lucidnode.node.setting_values import BadSetting
@@ -267,7 +267,7 @@ def _change_for_studio(
 def _tell_daemon(home: Path) -> None:
     async def tell() -> None:
         async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.order(SETTINGS_CHANGED)
+            await client.orders.give(SETTINGS_CHANGED)
 
     with contextlib.suppress(DaemonUnreachable):  # what it reads when it starts is the new value
         asyncio.run(tell())

@@ -14,7 +14,7 @@ from lucidnode.cli.background import facts
 from lucidnode.cli.node_key_at_hand import daemon_with_keys
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.secrets_input import passphrase_file
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.wire import DashboardWay
 from lucidnode.node.config import SOCKET_FILE, load_config
@@ -97,4 +97,4 @@ def _device(peers: list[dict[str, Any]], name: str) -> DeviceId:
 
 async def _way(socket: Path, device: DeviceId) -> DashboardWay:
     async with DaemonClient(socket) as client:
-        return await client.way_to_dashboard(device)
+        return await client.dashboard.way_in(device)

@@ -15,7 +15,7 @@ from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import MAX_SEQ, ProjectId
@@ -85,7 +85,7 @@ async def _tell(
     wants_json: bool,
 ) -> None:
     async with DaemonClient(socket) as client:
-        stream = EventStream(client, project, SystemClock(), since)
+        stream = EventStream(client.mounts, project, SystemClock(), since)
         newest = await stream.begin()
         if follow:
             click.echo(f"following from entry {stream.after}; Ctrl-C ends it", err=True)

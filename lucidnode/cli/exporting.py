@@ -76,9 +76,9 @@ def export_command(
                 with spinner(f"looking through {given.project}…"):
                     total = size_below(tree, found)
                 with work_left(f"exporting to {target}", total, in_bytes=True) as progress:
-                    keys, client = opened.access.keys(), opened.client
+                    keys, blocks = opened.access.keys(), opened.client.blocks
                     if not wants_tar:
-                        export = TreeExport(tree, keys, client, progress, resume=resume)
+                        export = TreeExport(tree, keys, blocks, progress, resume=resume)
                         return await export.write(found, target)
                     name = os.fsdecode(given.path[-1]) if given.path else opened.access.name
                     with contextlib.ExitStack() as closing:
@@ -87,7 +87,7 @@ def export_command(
                             if is_stream
                             else closing.enter_context(target.open("xb"))
                         )
-                        told = await TarExport(tree, keys, client, archive, progress).write(
+                        told = await TarExport(tree, keys, blocks, archive, progress).write(
                             found, name
                         )
                         archive.flush()

@@ -172,7 +172,9 @@ class _Check:
     async def run(self, *, wants_contents: bool) -> _Told:
         """Look at everything. Raises a NodeError or an FsError."""
         past, access = self._opened.past, self._opened.access
-        await check_roster(self._objects, await self._opened.client.roster(), self._found.append)
+        await check_roster(
+            self._objects, await self._opened.client.roster.entries(), self._found.append
+        )
         newest = await newest_in_journal(self._objects, past.head().seq, self._found.append)
         try:
             with work_left("journal", newest - self._journal.upto) as show:

@@ -16,7 +16,7 @@ from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
@@ -76,7 +76,7 @@ def _show_places(home: Path, mounts: list[dict[str, Any]], *, wants_json: bool) 
 async def _follow(socket: Path, project: ProjectId, *, names: bool, wants_json: bool) -> None:
     async with DaemonClient(socket) as client:
         click.echo("following; Ctrl-C ends it", err=True)
-        async for told in client.accesses(project, names=names):
+        async for told in client.mounts.accesses(project, names=names):
             for request in told.requests:
                 click.echo(_as_json(request) if wants_json else line_of(request))
             if told.left_out:

@@ -24,12 +24,13 @@ from lucidnode.cli.output import as_json, counted, in_blocks, printable, show_js
 from lucidnode.cli.progress import spinner, transferred
 from lucidnode.cut_media import bytes_of, media_of
 from lucidnode.media_search import MediaSearch
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.file_blocks import DaemonFileBlocks
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import Evicted
 from lucidnode.node.config import SOCKET_FILE, load_config
 
-_Looks = Callable[[DaemonClient, dict[str, Any]], Coroutine[Any, Any, list[PathBlocks]]]
+_Looks = Callable[[DaemonFileBlocks, dict[str, Any]], Coroutine[Any, Any, list[PathBlocks]]]
 """Finds the blocks that are wanted."""
 
 _NAMED = 20
@@ -160,7 +161,7 @@ async def _looked(home: Path, paths: tuple[Path, ...]) -> list[PathBlocks]:
     status = await facts(home, "status")
     async with DaemonClient(home / SOCKET_FILE) as client:
         with spinner("looking…"):
-            return await blocks_of(client, status, paths)
+            return await blocks_of(client.file_blocks, status, paths)
 
 
 def _media(timeline: Path, handles_s: float, folders: Sequence[Path]) -> dict[Path, Ranges]:
@@ -194,8 +195,8 @@ async def _warmed(home: Path, looks: _Looks) -> tuple[list[PathBlocks], WarmedBl
     status = await facts(home, "status")
     async with DaemonClient(home / SOCKET_FILE) as client:
         with spinner("looking…"):
-            found = await looks(client, status)
-        cache = await client.facts("cache")
+            found = await looks(client.file_blocks, status)
+        cache = await client.facts.on("cache")
         wanted = {block: each.sizes[block] for each in found for block in each.at("away", "cache")}
         if sum(wanted.values()) > cache["limit"]:
             raise Refused(
@@ -206,13 +207,13 @@ async def _warmed(home: Path, looks: _Looks) -> tuple[list[PathBlocks], WarmedBl
             {block: each.sizes[block] for each in found for block in each.at("away")}.values()
         )
         with transferred("warming", missing) as came:
-            warmed = await warm(client, found, came)
+            warmed = await warm(client.blocks, found, came)
         if warmed.unkept:
             raise Refused(
                 f"{counted(warmed.unkept, 'block')} came and could not be kept: the disk of the "
                 "cache has no room, or fails; `lucidnode doctor` says which"
             )
-        return await looks(client, status), warmed
+        return await looks(client.file_blocks, status), warmed
 
 
 async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int, int]:
@@ -221,9 +222,9 @@ async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int, i
     blocks = freed = 0
     async with DaemonClient(home / SOCKET_FILE) as client:
         with spinner("looking…"):
-            found = await blocks_of(client, status, paths)
+            found = await blocks_of(client.file_blocks, status, paths)
         for each in found:
-            evicted = await evict(client, each)
+            evicted = await evict(client.file_blocks, each)
             blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
     waiting = sum(each.loose + each.bytes_at("waiting") for each in found)
     return Evicted(blocks, freed), waiting, sum(len(each.at("cache")) for each in found) - blocks

@@ -31,7 +31,7 @@ from lucidnode.cli.progress import spinner
 from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.cli.status_answers import moving_cells, status_answers
 from lucidnode.fs.errors import MountPointBusy
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.config import SOCKET_FILE, load_config
 
@@ -280,4 +280,4 @@ def _facts(home: Path, topic: str) -> dict[str, Any]:
 
 async def _ask_to_exit(socket: Path) -> None:
     async with DaemonClient(socket) as client:
-        await client.order("exit")
+        await client.orders.give("exit")

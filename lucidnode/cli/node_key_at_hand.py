@@ -74,11 +74,11 @@ def membership_with(home: Path, words: str, *, typed: bool) -> Membership:
 
 def _tell_daemon(home: Path) -> bool:
     """Give the daemon of *home* the node key; tell whether none runs without it."""
-    from lucidnode.node.client.connection import DaemonClient  # noqa: PLC0415  # 0.1 s, once in a home's life
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s, once in a home's life
 
     async def tell() -> None:
         async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.hold_node_key(sealed_file.held(home) or b"")
+            await client.orders.hold_node_key(sealed_file.held(home) or b"")
 
     try:
         asyncio.run(tell())

@@ -28,7 +28,7 @@ from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId, Seq
 
@@ -107,8 +107,8 @@ async def opened_past(
     """
     mine, socket = await asyncio.to_thread(unlocked, home, passphrase_file)
     async with DaemonClient(socket) as client:
-        found = known_project(RosterView.read(await client.roster(), mine), project)
-        access = await ProjectAccess.open(client, mine, found.id)
+        found = known_project(RosterView.read(await client.roster.entries(), mine), project)
+        access = await ProjectAccess.open(client.roster, mine, found.id)
         directory = project_directory(home, found.id)
         for path in (directory.parent, directory):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,7 +19,9 @@ from lucidnode.cli.output import as_json, show_json, show_table, size
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.errors import FileMissing, MountPointMissing
 from lucidnode.fs.replica.inode import ROOT
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.file_blocks import DaemonFileBlocks
+from lucidnode.node.client.daemon_socket.pins import DaemonPins
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
@@ -155,10 +157,10 @@ async def _set(home: Path, paths: tuple[Path, ...]) -> list[_Pinned]:
                 await _check_room(client, status, project, some)
                 places = iter([_place(status, path) for path in some])
                 while few := list(islice(places, MAX_PLACES)):
-                    await _ordered(client, PinsWish(project, "set", few))
+                    await _ordered(client.pins, PinsWish(project, "set", few))
                 found += [
                     _Pinned(each.path, project, each)
-                    for each in await blocks_of(client, status, some)
+                    for each in await blocks_of(client.file_blocks, status, some)
                 ]
         return found
 
@@ -167,12 +169,12 @@ async def _check_room(
     client: DaemonClient, status: dict[str, Any], project: ProjectId, paths: list[Path]
 ) -> None:
     """Raise Refused if *paths* and all that is pinned already are more than pins may take."""
-    pinned = (await _ordered(client, PinsWish(project, "list"))).pins
+    pinned = (await _ordered(client.pins, PinsWish(project, "list"))).pins
     inos = [pin.ino for pin in pinned if pin.ino] + [located(status, path)[1] for path in paths]
     sizes: dict[BlockId, int] = {}
-    async for part in below(partial(client.blocks_of_files, project), inos):
+    async for part in below(partial(client.file_blocks.of_files, project), inos):
         sizes.update((BlockId(use.id), use.size) for use in part.uses)
-    all_pins = await client.pinned_here()
+    all_pins = await client.pins.here()
     others = sum(each.bytes for each in all_pins.projects if each.project != project)
     wanted = sum(sizes.values()) + others
     if wanted > all_pins.room:
@@ -186,33 +188,33 @@ async def _unset(home: Path, paths: tuple[Path, ...]) -> None:
     status = await facts(home, "status")
     async with DaemonClient(home / SOCKET_FILE) as client:
         for path in paths:
-            if not path.parent.exists() and await _unset_lost(client, status, path):
+            if not path.parent.exists() and await _unset_lost(client.pins, status, path):
                 continue
             # A link by its target, as it was pinned; by its own name if its target was replaced by it.
             names = {path.resolve(), path} if path.is_symlink() else {path}
-            if not any([await _unset_at(client, status, each) for each in names]):
+            if not any([await _unset_at(client.pins, status, each) for each in names]):
                 raise NotThere(f"{path} is not pinned: `lucidnode pin list` shows what is")
 
 
-async def _unset_at(client: DaemonClient, status: dict[str, Any], path: Path) -> bool:
+async def _unset_at(daemon: DaemonPins, status: dict[str, Any], path: Path) -> bool:
     wish = PinsWish(_project(status, path), "list")
-    before = len((await _ordered(client, wish)).pins)
+    before = len((await _ordered(daemon, wish)).pins)
     wish = PinsWish(wish.project, "unset", [_place(status, path)])
-    return len((await _ordered(client, wish)).pins) < before
+    return len((await _ordered(daemon, wish)).pins) < before
 
 
-async def _unset_lost(client: DaemonClient, status: dict[str, Any], path: Path) -> bool:
+async def _unset_lost(daemon: DaemonPins, status: dict[str, Any], path: Path) -> bool:
     """Unset what `pin list` shows as *path*, whose directory is gone; tell whether there was any."""
     for mount in status["mounts"]:
         project, root = parse_project_id(mount["project"]), Path(mount["mountpoint"])
-        pins = (await _ordered(client, PinsWish(project, "list"))).pins
+        pins = (await _ordered(daemon, PinsWish(project, "list"))).pins
         places = [
             PinPlace(pin.parent, pin.path.rpartition(b"/")[2])
             for pin in pins
             if not pin.ino and _is_shown_as(root, pin, path)
         ]
         if places:
-            await _ordered(client, PinsWish(project, "unset", places[:MAX_PLACES]))
+            await _ordered(daemon, PinsWish(project, "unset", places[:MAX_PLACES]))
             return True
     return False
 
@@ -223,25 +225,29 @@ async def _listed(home: Path) -> tuple[list[_Pinned], list[PinnedProject], int]:
     async with DaemonClient(home / SOCKET_FILE) as client:
         for mount in status["mounts"]:
             project, root = parse_project_id(mount["project"]), Path(mount["mountpoint"])
-            pins = (await _ordered(client, PinsWish(project, "list"))).pins
+            pins = (await _ordered(client.pins, PinsWish(project, "list"))).pins
             with spinner("looking…"):
                 for pin in pins:
                     path = _path(root, pin)
-                    found.append(_Pinned(path, project, await _looked_at(client, status, path)))
-        here_now = await client.pinned_here()
+                    found.append(
+                        _Pinned(path, project, await _looked_at(client.file_blocks, status, path))
+                    )
+        here_now = await client.pins.here()
     return found, here_now.projects, here_now.room
 
 
-async def _looked_at(client: DaemonClient, status: dict[str, Any], path: Path) -> PathBlocks | None:
+async def _looked_at(
+    daemon: DaemonFileBlocks, status: dict[str, Any], path: Path
+) -> PathBlocks | None:
     """Return what lies at *path*, None while nothing is there, or another drive hides it."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, MountPointMissing):
-        for found in await blocks_of(client, status, [path]):
+        for found in await blocks_of(daemon, status, [path]):
             return found
     return None
 
 
-async def _ordered(client: DaemonClient, wish: PinsWish) -> PinsReply:
-    reply = await client.pins(wish)
+async def _ordered(daemon: DaemonPins, wish: PinsWish) -> PinsReply:
+    reply = await daemon.order(wish)
     if reply.refused:
         raise Refused(f"it cannot be pinned: {reply.refused}")
     return reply

@@ -27,7 +27,9 @@ from lucidnode.fs.project_home import open_replica, project_directory, take_back
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.facts import DaemonFacts
+from lucidnode.node.client.daemon_socket.journal import DaemonJournal
 from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.staging import STAGING
@@ -102,7 +104,7 @@ def repair_command(
 
     async def work() -> None:
         async with DaemonClient(socket) as client:
-            access = await ProjectAccess.open(client, mine, found)
+            access = await ProjectAccess.open(client.roster, mine, found)
             await _repair(
                 client,
                 access,
@@ -128,17 +130,17 @@ async def _repair(
     staging = cache_directory(home, load_config(home)) / STAGING
     with contextlib.closing(open_replica(home, access)) as replica:
         take_back_lost(replica, staging, project)
-        findings = await _patiently(lambda: examine(client, access, replica.pending.head()))
+        findings = await _patiently(lambda: examine(client.journal, access, replica.pending.head()))
         lost = findings.lost
         if findings.stands:
-            if await has_leftovers(client, project, replica.pending.head()):
-                await client.forget(project)
+            if await has_leftovers(client.journal, project, replica.pending.head()):
+                await client.journal.forget(project)
             others = await _verdicts(
-                client,
+                client.journal,
                 access,
                 home,
                 replica.pending.head(),
-                has_alert=await _has_alert(client, project),
+                has_alert=await _has_alert(client.facts, project),
             )
             click.echo(_judged(access.name, findings) if others else _said(access.name, findings))
             if others is not None:
@@ -158,7 +160,9 @@ async def _repair(
                 )
             confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
             try:
-                done = await _patiently(lambda: put_back(client, access, replica, findings.lost))
+                done = await _patiently(
+                    lambda: put_back(client.journal, client.blocks, access, replica, findings.lost)
+                )
             except Refused as error:
                 raise click.ClickException(
                     f"{error}: `lucidnode repair {access.name} --start-again` starts again from the "
@@ -175,7 +179,7 @@ async def _repair(
             )
         elif findings.gap:
             click.echo(_said(access.name, findings))
-            lost = (*lost, *await _unheard(client, access, home, replica.pending.head()))
+            lost = (*lost, *await _unheard(client.journal, access, home, replica.pending.head()))
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
@@ -188,7 +192,12 @@ async def _repair(
     directory = project_directory(home, project)
     carried = await _patiently(
         lambda: start_again(
-            client, access, directory, open_replica(home, access), lost, SystemClock()
+            client.journal,
+            access,
+            directory,
+            open_replica(home, access),
+            lost,
+            SystemClock(),
         )
     )
     click.echo(f"{access.name} stands on the bucket's history again.")
@@ -223,26 +232,26 @@ def _list(what: str, paths: Sequence[str]) -> None:
 
 
 async def _verdicts(
-    client: DaemonClient, access: ProjectAccess, home: Path, head: Head, *, has_alert: bool
+    journal: DaemonJournal, access: ProjectAccess, home: Path, head: Head, *, has_alert: bool
 ) -> OtherVerdicts | None:
     directory = project_directory(home, access.keys().project)
     return await _patiently(
         lambda: examine_verdicts(
-            client, access, directory, head, SystemClock(), has_alert=has_alert
+            journal, access, directory, head, SystemClock(), has_alert=has_alert
         )
     )
 
 
 async def _unheard(
-    client: DaemonClient, access: ProjectAccess, home: Path, head: Head
+    journal: DaemonJournal, access: ProjectAccess, home: Path, head: Head
 ) -> tuple[Seq, ...]:
-    verdicts = await _verdicts(client, access, home, head, has_alert=True)
+    verdicts = await _verdicts(journal, access, home, head, has_alert=True)
     return verdicts.unheard if verdicts else ()
 
 
-async def _has_alert(client: DaemonClient, project: ProjectId) -> bool:
+async def _has_alert(facts: DaemonFacts, project: ProjectId) -> bool:
     # All of them: `status` shows only some of one kind.
-    topics = {alert["topic"] for alert in (await client.facts("alerts"))["alerts"]}
+    topics = {alert["topic"] for alert in (await facts.on("alerts"))["alerts"]}
     return f"history:{project}" in topics
 
 

@@ -120,7 +120,7 @@ async def _put_back(opened: OpenPast, blocks: Sequence[BlockId]) -> list[BlockId
     with work_left("putting back", len(blocks)) as show:
         for start in range(0, len(blocks), _A_QUESTION):
             some = blocks[start : start + _A_QUESTION]
-            answer = await opened.client.put_back_blocks(project, some, look=True)
+            answer = await opened.client.blocks.put_back(project, some, look=True)
             lost += block_ids(answer.missing)
             show(len(some))
     return lost

@@ -281,7 +281,9 @@ async def _bring_back(
                 left -= done
                 show(left)
 
-            conflicts = await commit(replica, steps, opened.client, opened.access, clock, progress)
+            conflicts = await commit(
+                replica, steps, opened.client.journal, opened.access, clock, progress
+            )
         head = replica.pending.head().seq
     await seen_here(opened, head, clock)
     _tell(told, shown(place), head, conflicts, wants_json=wants_json, is_copy=is_copy)
@@ -290,9 +292,9 @@ async def _bring_back(
 async def seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
     """Wait until the mount of the project here, if there is one, shows entry *head*."""
     project = opened.access.keys().project
-    await opened.client.look(project, head)
+    await opened.client.mounts.look(project, head)
     for _ in range(_LOOKS):
-        mounts = (await opened.client.facts("status"))["mounts"]
+        mounts = (await opened.client.facts.on("status"))["mounts"]
         if all(each["head"] >= head for each in mounts if each["project"] == project):
             return
         await clock.sleep(_LOOK_INTERVAL_S)

@@ -31,7 +31,9 @@ async def commit_rows(
                 replica.apply(change)
                 yield 0
 
-        await commit(replica, steps(), opened.client, opened.access, clock, lambda _size: None)
+        await commit(
+            replica, steps(), opened.client.journal, opened.access, clock, lambda _size: None
+        )
         head, after = replica.pending.head().seq, replica.tree.own_xattrs(ROOT)
     await seen_here(opened, head, clock)
     return after

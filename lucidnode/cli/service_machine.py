@@ -22,7 +22,7 @@ from lucidnode.cli.service_loop import ANSWER_S, WRONG_ONE, PassphraseAway, Trie
 from lucidnode.cli.service_state import ServiceState, write_state
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.node import sealed_file
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, DiskFull, NodeError
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held, mount_keepers
 from lucidnode.node.config import SOCKET_FILE
@@ -67,7 +67,7 @@ class ServiceMachine:
         """Return what the daemon says; None if nobody listens. Raises TimeoutError."""
         try:
             async with asyncio.timeout(ANSWER_S), DaemonClient(self._home / SOCKET_FILE) as client:
-                return await client.facts("status")
+                return await client.facts.on("status")
         except DaemonUnreachable:
             return None
         except NodeError as error:

@@ -24,7 +24,7 @@ from lucidnode.fs.history.used_space import Usage, UsedSpace, usage_of, writer_b
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.replica.used_files import used_beside
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import DeviceId, ProjectId
 
 _NOT_KNOWN = "not known"
@@ -69,9 +69,9 @@ def usage_command(
                 return by_journal, opened.access
         mine, socket = await asyncio.to_thread(unlocked, home, passphrase_file)
         async with DaemonClient(socket) as client:
-            view = RosterView.read(await client.roster(), mine)
+            view = RosterView.read(await client.roster.entries(), mine)
             project = known_project(view, given.project).id
-            access = await ProjectAccess.open(client, mine, project)
+            access = await ProjectAccess.open(client.roster, mine, project)
         if await _is_mounted(home, project):
             return _beside(home, project, access, given.path), access
         async with opened_past(home, passphrase_file, given.project) as opened:

@@ -13,7 +13,7 @@ from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import wire
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.config import SOCKET_FILE, load_config
 
 
@@ -65,7 +65,7 @@ def webhook_add(home: Path, url: str, project: str | None, paths: bool, wants_js
 
 async def _add(home: Path, wish: wire.WebhookWish) -> wire.WebhookAdded:
     async with DaemonClient(home / SOCKET_FILE) as client:
-        return await client.add_webhook(wish)
+        return await client.webhooks.add(wish)
 
 
 @webhook_command.command("list")
@@ -119,7 +119,7 @@ def webhook_remove(home: Path, ident: str) -> None:
 
 async def _remove(home: Path, ident: str) -> None:
     async with DaemonClient(home / SOCKET_FILE) as client:
-        await client.remove_webhook(ident)
+        await client.webhooks.remove(ident)
 
 
 @webhook_command.command("test")
@@ -139,4 +139,4 @@ def webhook_test(home: Path, ident: str) -> None:
 
 async def _test(home: Path, ident: str) -> None:
     async with DaemonClient(home / SOCKET_FILE) as client:
-        await client.test_webhook(ident)
+        await client.webhooks.test(ident)

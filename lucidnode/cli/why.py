@@ -16,7 +16,7 @@ import click
 from lucidnode.blocks_of_paths import located, places_of, uses_of
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.file_blocks import BlockPlace, BlockUse, WhyPassedOver
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.config import SOCKET_FILE, load_config
@@ -85,10 +85,10 @@ async def _looked(home: Path, file: Path) -> _Looked:
     status = await facts(home, "status")
     project, ino = located(status, file)
     async with DaemonClient(home / SOCKET_FILE) as client:
-        uses, loose = await uses_of(client, project, ino)
+        uses, loose = await uses_of(client.file_blocks, project, ino)
         ids = list(dict.fromkeys(BlockId(use.id) for use in uses))
-        places = await places_of(client, project, ids)
-        peers = (await client.facts("peers"))["peers"]
+        places = await places_of(client.file_blocks, project, ids)
+        peers = (await client.facts.on("peers"))["peers"]
     names = {each["device"]: each["name"] or each["device"][:8] for each in peers}
     parts = [_Part(use, places[BlockId(use.id)]) for use in uses]
     return _Looked(parts, loose, names)

@@ -57,7 +57,7 @@ class BlocksForMounts:
         as_bytes: bool,
         reading: wire.Reading | None = None,
     ) -> tuple[wire.Source, bytes | None]:
-        """Bring *block* here; see DaemonClient.block for what is returned and raised.
+        """Bring *block* here; see DaemonBlocks.obtain for what is returned and raised.
 
         Refused instead of NotThere while the disk is missing on which it may be staged.
         """

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.mounts import DaemonMounts
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.mount_messages import ProjectEvent
@@ -32,10 +32,10 @@ class EventStream:
     """Where one reader is. `after` is the newest entry that was told whole."""
 
     def __init__(
-        self, client: DaemonClient, project: ProjectId, clock: Clock, since: int | None = None
+        self, mounts: DaemonMounts, project: ProjectId, clock: Clock, since: int | None = None
     ) -> None:
         """Begin behind entry *since*, or with what comes next."""
-        self._client = client
+        self._mounts = mounts
         self._project = project
         self._clock = clock
         self._reader = secrets.token_hex(8)
@@ -44,7 +44,7 @@ class EventStream:
 
     async def begin(self) -> int:
         """Return the number of the newest entry. Raises NotThere if the project is not mounted."""
-        newest = (await self._client.changes(self._project, self._reader, None, 0)).after
+        newest = (await self._mounts.changes(self._project, self._reader, None, 0)).after
         if self.after is None:
             self.after = newest
         return newest
@@ -57,7 +57,7 @@ class EventStream:
         answered = self._clock.boot()
         while upto is None or self.after is None or self.after < upto:
             try:
-                page = await self._client.changes(
+                page = await self._mounts.changes(
                     self._project, self._reader, self.after, self._told
                 )
             except (NotThere, DaemonUnreachable, Unavailable):

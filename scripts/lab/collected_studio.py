@@ -54,7 +54,7 @@ class SizedBucket(LifeStore):
 
     async def stage(self, plaintext: bytes) -> BlockName:
         name = await super().stage(plaintext)
-        self.objects[name.id] = len(self.blocks[name.id])
+        self.objects[name.id] = len(self.bodies[name.id])
         return name
 
     async def commit(self, _project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
@@ -63,25 +63,33 @@ class SizedBucket(LifeStore):
         self.requests["PUT entry"] += 1
         return CommitReply("committed", self.add(seq, request.unsigned))
 
-    async def blocks_in_bucket(self, _project: ProjectId, after: BlockId | None) -> BlockPage:
-        self.requests["LIST"] += 1
-        begin = 0 if after is None else self.objects.bisect_right(after)
-        ids = list(self.objects.islice(begin, begin + _PAGE))
-        sizes = [self.objects[each] for each in ids]
-        return BlockPage(ids, sizes, begin + _PAGE >= len(self.objects), 0.0)
-
-    async def delete_blocks(self, _project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
-        self.requests["DELETE"] += len(blocks)
-        for block in blocks:
-            del self.objects[block]
-            self.blocks.pop(block, None)
-        return BlocksDeleted([bytes(block) for block in blocks], [], "")
-
-    async def delete_checkpoints(self, _project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+    async def delete(self, _project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         self.requests["DELETE"] += len(seqs)
         for seq in seqs:
             del self.manifests[seq]
         return list(seqs)
+
+
+class _SizedBlocks:
+    """What a collection sees of the blocks in *bucket*."""
+
+    def __init__(self, bucket: SizedBucket) -> None:
+        self._bucket = bucket
+
+    async def page(self, _project: ProjectId, after: BlockId | None) -> BlockPage:
+        objects = self._bucket.objects
+        self._bucket.requests["LIST"] += 1
+        begin = 0 if after is None else objects.bisect_right(after)
+        ids = list(objects.islice(begin, begin + _PAGE))
+        sizes = [objects[each] for each in ids]
+        return BlockPage(ids, sizes, begin + _PAGE >= len(objects), 0.0)
+
+    async def delete(self, _project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
+        self._bucket.requests["DELETE"] += len(blocks)
+        for block in blocks:
+            del self._bucket.objects[block]
+            self._bucket.bodies.pop(block, None)
+        return BlocksDeleted([bytes(block) for block in blocks], [], "")
 
 
 class _Access:
@@ -120,12 +128,18 @@ class Collector:
         self._bucket.requests.clear()
         begun = time.process_time()
         ledger = PastLedger(
-            self._past, self._bucket, self._access, lambda _tree: [], self._clock, lambda _seq: None
+            self._past,
+            self._bucket,
+            self._bucket,
+            self._access,
+            lambda _tree: [],
+            self._clock,
+            lambda _seq: None,
         )
         told = await Collection(
             self._project,
             ledger,
-            self._bucket,
+            _SizedBlocks(self._bucket),
             self._clock,
             lambda _words: None,
             dry=False,

@@ -476,7 +476,7 @@ class Collector:
 
     # -- objects -----------------------------------------------------------------------------
 
-    async def blocks_in_bucket(
+    async def page(
         self,
         project: ProjectId,  # noqa: ARG002  # there is one
         after: BlockId | None,
@@ -490,7 +490,7 @@ class Collector:
             -self._ahead_ns / 1e9,
         )
 
-    async def delete_blocks(
+    async def delete(
         self,
         project: ProjectId,  # noqa: ARG002  # there is one
         blocks: Sequence[BlockId],

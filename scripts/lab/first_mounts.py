@@ -141,7 +141,7 @@ async def _put(bucket: Bucket, life: Life) -> tuple[int, int]:
     objects |= {journal_key(project, Seq(seq)): body for seq, body in store.entries.items()}
     pieces = _pieces(life, max(store.manifests))
     for seq in sorted(store.manifests)[-MOST_TRIED:]:
-        objects |= {block_key(project, block): store.blocks[block] for block in _pieces(life, seq)}
+        objects |= {block_key(project, block): store.bodies[block] for block in _pieces(life, seq)}
     left = iter(objects.items())
 
     async def work() -> None:
@@ -151,7 +151,7 @@ async def _put(bucket: Bucket, life: Life) -> tuple[int, int]:
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
             group.create_task(work())
-    return len(pieces), sum(len(store.blocks[block]) for block in pieces)
+    return len(pieces), sum(len(store.bodies[block]) for block in pieces)
 
 
 def _pieces(life: Life, seq: int) -> list[BlockId]:
@@ -165,8 +165,8 @@ def _forget_old(life: Life) -> None:
     """Keep of *life* what a newcomer may ask for: the bucket of a year does not fit into memory."""
     newest = sorted(life.store.manifests)[-MOST_TRIED:]
     kept = {block for seq in newest for block in _pieces(life, seq)}
-    for block in life.store.blocks.keys() - kept:
-        del life.store.blocks[block]
+    for block in life.store.bodies.keys() - kept:
+        del life.store.bodies[block]
 
 
 async def _gone_on(life: Life, entries: int, tell: Callable[[int], None]) -> None:

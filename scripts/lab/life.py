@@ -79,9 +79,10 @@ class LifeStore:
         self.entries: dict[int, bytes] = {}
         self.journal_bytes = 0
         self.manifests: dict[int, bytes] = {}
-        self.blocks: dict[BlockId, bytes] = {}
+        self.bodies: dict[BlockId, bytes] = {}
         self.requests: Counter[str] = Counter()
         self.read = 0
+        self.checkpoints = self.journal = self.blocks = self
 
     def add(self, seq: int, unsigned: bytes) -> bytes:
         """Sign the entry *seq* and keep it; return it."""
@@ -94,23 +95,21 @@ class LifeStore:
 
     async def stage(self, plaintext: bytes) -> BlockName:
         name, ciphertext = seal(self._writer.keys, plaintext)
-        if name.id not in self.blocks:
+        if name.id not in self.bodies:
             self.requests["PUT block"] += 1
-        self.blocks[name.id] = ciphertext
+        self.bodies[name.id] = ciphertext
         return name
 
-    async def checkpoints(self, _project: ProjectId) -> list[Seq]:
+    async def seqs(self, _project: ProjectId) -> list[Seq]:
         self.requests["LIST"] += 1 + len(self.manifests) // 1000
         return [Seq(seq) for seq in sorted(self.manifests)]
 
-    async def checkpoint(self, _project: ProjectId, seq: Seq) -> bytes | None:
+    async def manifest(self, _project: ProjectId, seq: Seq) -> bytes | None:
         self.requests["GET manifest"] += 1
         self.read += len(self.manifests[seq])
         return self.manifests[seq]
 
-    async def make_checkpoint(
-        self, _project: ProjectId, seq: Seq, request: CommitRequest
-    ) -> CommitReply:
+    async def make(self, _project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         self.requests["PUT manifest"] += 1
         message = checkpoint_message(request.unsigned)
         self.manifests[seq] = request.unsigned + self._writer.sign(message)
@@ -140,13 +139,13 @@ class LifeStore:
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
         return await self.entry(project, seq)
 
-    async def block(
+    async def obtain(
         self, _project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         _ = patience_s, as_bytes
         self.requests["GET block"] += 1
-        self.read += len(self.blocks[block])
-        return "bucket", self.blocks[block]
+        self.read += len(self.bodies[block])
+        return "bucket", self.bodies[block]
 
 
 class LifeEditor:
@@ -223,7 +222,14 @@ class Life:
         self.store = store
         self.codec = writer.codec()
         self.keeper = CheckpointKeeper(
-            replica, store, self.codec, store, lambda _block: None, Alerts(clock), clock
+            replica,
+            store.checkpoints,
+            store.journal,
+            self.codec,
+            store,
+            lambda _block: None,
+            Alerts(clock),
+            clock,
         )
         self.editor = LifeEditor(replica, seed)
         self.seq = 0

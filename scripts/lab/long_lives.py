@@ -74,12 +74,12 @@ async def _life(
         store, codec, maker = life.store, life.codec, life.replica
         while life.seq < entries:
             will_be_due = (life.seq + 1) % EVERY == 0
-            held = sum(map(len, store.blocks.values())) if will_be_due else 0
+            held = sum(map(len, store.bodies.values())) if will_be_due else 0
             life.work(changes)
             begun = time.process_time()
             if life.is_due:
                 await life.checkpointed()
-                newest = sum(map(len, store.blocks.values())) - held
+                newest = sum(map(len, store.bodies.values())) - held
                 newest += len(store.manifests[life.seq])
                 written += newest
             cpu_s += time.process_time() - begun
@@ -123,7 +123,7 @@ async def _life(
 def _load_memory(store: LifeStore, folder: Path) -> float:
     """Have a process of its own load the newest checkpoint; return its growth in MiB."""
     kept = folder / "store"
-    kept.write_bytes(msgspec.msgpack.encode((store.entries, store.manifests, store.blocks)))
+    kept.write_bytes(msgspec.msgpack.encode((store.entries, store.manifests, store.bodies)))
     asked = [sys.executable, "-P", "-m", "lab.long_lives", "--newcomer", str(folder)]
     return float(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -131,7 +131,7 @@ def _load_memory(store: LifeStore, folder: Path) -> float:
 def _grown(folder: Path) -> float:
     store, clock = LifeStore(_WRITER), SystemClock()
     kept = tuple[dict[int, bytes], dict[int, bytes], dict[BlockId, bytes]]
-    store.entries, store.manifests, store.blocks = msgspec.msgpack.decode(
+    store.entries, store.manifests, store.bodies = msgspec.msgpack.decode(
         (folder / "store").read_bytes(), type=kept
     )
     replica = Replica.open(folder / "measured.db", bytes(32), "measured")

@@ -39,7 +39,7 @@ from lab.reading import read_through
 from lab.record import Plan
 from lab.scene import Scene
 from lab.workstation import Workstation
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
 
 _LAB = "peers"
@@ -149,7 +149,7 @@ async def _asked(socket: Path, project: ProjectId, blocks: list[tuple[BlockId, i
 
         async def ask(block: BlockId) -> None:
             async with room:
-                source, _ = await client.block(project, block, patience_s=_PATIENCE_S)
+                source, _ = await client.blocks.obtain(project, block, patience_s=_PATIENCE_S)
             if source != "peer":
                 elsewhere.append(source)
 

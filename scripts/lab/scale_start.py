@@ -24,7 +24,7 @@ from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.project_home import project_directory
 from lucidnode.membership import unlock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import ProjectId, parse_project_id
 
 _LAB = "scale"
@@ -64,7 +64,7 @@ async def _keys(station: Workstation, project: ProjectId, words: str) -> Project
     async with DaemonClient(station.socket) as client:
         mine = unlock(station.home, words)
         node_key.hold_kept(station.home, mine.keys)  # of the founder's device key, for who needs it
-        access = await ProjectAccess.open(client, mine, project)
+        access = await ProjectAccess.open(client.roster, mine, project)
     return access.keys()
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from replica_fixture import KEY, rows_of
 
-from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
-from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.hooks import CommitHooks
@@ -42,7 +41,7 @@ class SealedPieces:
 
 async def joined_late(
     path: Path,
-    checkpoints: CheckpointClient,
+    daemon: NewcomerClient,
     journal: JournalClient,
     codec: EntryCodec,
     hooks: CommitHooks,
@@ -51,7 +50,7 @@ async def joined_late(
     """Return the checkpoint that a newcomer begins with, and its tables at the end of the journal."""
     replica = Replica.open(path, KEY, "late")
     try:
-        begun = await Newcomer(replica, checkpoints, codec, Alerts(clock), clock).load()
+        begun = await Newcomer(replica, daemon, codec, Alerts(clock), clock).load()
     finally:
         replica.close()
     replica = Replica.open(path, KEY, "late")

@@ -25,6 +25,7 @@ class Door:
         """*daemon* returns the one that serves now. *acknowledged* hears of entries of our own."""
         self.daemon = daemon
         self._acknowledged = acknowledged
+        self.journal = self.checkpoints = self.blocks = self
 
     async def asked(self, ask: Callable[[Daemon], Awaitable[T]]) -> T:
         """Return what the daemon answers. Raises DaemonUnreachable, and what *ask* raises."""
@@ -66,18 +67,18 @@ class Door:
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return await self._found(lambda daemon: daemon.journal.kept(project, seq))
 
-    async def roster(self, look: wire.RosterLook = "try") -> list[bytes]:
+    async def entries(self, look: wire.RosterLook = "try") -> list[bytes]:
         return await self.asked(lambda daemon: daemon.roster.entries(look))
 
     # -- checkpoints -------------------------------------------------------------------------
 
-    async def checkpoints(self, project: ProjectId) -> list[Seq]:
+    async def seqs(self, project: ProjectId) -> list[Seq]:
         return await self.asked(lambda daemon: daemon.checkpoints.seqs(project))
 
-    async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes | None:
         return await self._found(lambda daemon: daemon.checkpoints.manifest(project, seq))
 
-    async def make_checkpoint(
+    async def make(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply:
         async def announced(daemon: Daemon) -> wire.CommitReply:
@@ -97,7 +98,7 @@ class Door:
     async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
         await self.asked(lambda daemon: daemon.checkpoints.attest(project, seq, manifest))
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[wire.Source, bytes | None]:
         async with asyncio.timeout(patience_s):

@@ -67,11 +67,15 @@ class RepairDoor(Door):
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         return await self.asked(lambda daemon: daemon.journal.put_back(project, seq))
 
-    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
-        return BlocksPutBack([], [])  # the bucket of a soak loses entries only
-
     async def forget(self, project: ProjectId) -> None:
         await self.asked(lambda daemon: daemon.journal.forget(project))
+
+
+class _Blocks:
+    """The office's: the bucket of a soak loses entries only."""
+
+    async def put_back(self, _project: ProjectId, _blocks: Sequence[BlockId]) -> BlocksPutBack:
+        return BlocksPutBack([], [])
 
 
 class SoakAccess:
@@ -204,7 +208,9 @@ class Losses(Office):
             return
         elif found.can_put_back and (found.gap or self.random.random() < 0.5):
             try:
-                await self._again(lambda: put_back(door, access, node.user.replica, found.lost))
+                await self._again(
+                    lambda: put_back(door, _Blocks(), access, node.user.replica, found.lost)
+                )
             except Refused:
                 self.hits["others had gone on"] += 1
                 if found.absent:

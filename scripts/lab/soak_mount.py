@@ -57,7 +57,8 @@ class MountProcess(Process):
             )
             self.keeper = CheckpointKeeper(
                 replica,
-                self._door,
+                self._door.checkpoints,
+                self._door.journal,
                 codec,
                 SealedPieces(codec, own.staging),
                 lambda _block: None,

@@ -249,7 +249,7 @@ async def _figures(
     newcomer_cpu_s = time.process_time() - begun
     newcomer.close()
     month = collector.rounds[-max(1, len(collector.rounds) // 12) :]
-    pieces = sum(map(len, bucket.blocks.values()))
+    pieces = sum(map(len, bucket.bodies.values()))
     shown, files = life.replica.tree.usage()[:2]
 
     def mean(numbers: list[float]) -> float:

@@ -22,7 +22,7 @@ from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.intents import Create
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.membership import unlock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.client.wire import CommitReply, CommitRequest
@@ -78,13 +78,13 @@ class Forger:
     def _open(self) -> ProjectAccess:
         async def opened() -> ProjectAccess:
             async with DaemonClient(self._bo.home / SOCKET_FILE) as client:
-                return await ProjectAccess.open(client, self._mine, self._project)
+                return await ProjectAccess.open(client.roster, self._mine, self._project)
 
         return asyncio.run(opened())
 
     async def _commit(self, seq: Seq, unsigned: bytes) -> CommitReply:
         async with DaemonClient(self._bo.home / SOCKET_FILE) as client:
-            return await client.commit(self._project, seq, CommitRequest(unsigned, []))
+            return await client.journal.commit(self._project, seq, CommitRequest(unsigned, []))
 
 
 def _listens(station: Workstation) -> set[int]:

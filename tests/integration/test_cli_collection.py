@@ -23,7 +23,7 @@ from lucidnode.fs.collection.daily import RoundFailed
 from lucidnode.fs.collection.round_process import run_round
 from lucidnode.fs.collection.round_spec import Collected
 from lucidnode.fs.mount_spec import MountSpec
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
@@ -93,11 +93,11 @@ def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
 
     async def work() -> None:
         async with DaemonClient(station.home / "daemon.sock") as client:
-            page = await client.blocks_in_bucket(ProjectId(project), None)
+            page = await client.collection.page(ProjectId(project), None)
             assert bytes(stray) in page.ids
             assert page.is_last
-            assert not (await client.blocks_in_bucket(ProjectId(project), stray)).ids
-            answer = await client.delete_blocks(ProjectId(project), [stray])
+            assert not (await client.collection.page(ProjectId(project), stray)).ids
+            answer = await client.collection.delete(ProjectId(project), [stray])
             assert answer.deleted == [bytes(stray)]
 
     asyncio.run(work())

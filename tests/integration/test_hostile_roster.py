@@ -20,7 +20,7 @@ from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.bucket.keys import roster_key
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import (
@@ -104,7 +104,7 @@ class Place:
 
         async def ask() -> list[bytes]:
             async with DaemonClient(self.home / SOCKET_FILE) as client:
-                return await client.roster()
+                return await client.roster.entries()
 
         return verified(asyncio.run(ask()), self.studio.ada.genesis)
 

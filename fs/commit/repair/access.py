@@ -11,9 +11,9 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.errors import Malformed, Unavailable
-from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, epoch_of, is_sound
-from lucidnode.node.client.wire import BlocksPutBack, CommitReply
+from lucidnode.node.client.wire import CommitReply
 
 LOOKED_AT_ENTRIES = 256
 """Entries before the head that are looked at for what is missing, or judged otherwise."""
@@ -23,7 +23,7 @@ _NOBODY = DeviceId("00" * 16)
 
 
 class RepairJournal(JournalClient, Protocol):
-    """What the daemon does for a repair (DaemonClient)."""
+    """What the daemon does for a repair (DaemonJournal)."""
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return entry *seq* as this node saw it last, or None if it is not kept."""
@@ -33,9 +33,6 @@ class RepairJournal(JournalClient, Protocol):
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         """Create the kept entry *seq* in the bucket, if nothing is there and it follows."""
-
-    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
-        """Have *blocks* in the bucket, from wherever the office has them. Raises a NodeError."""
 
     async def forget(self, project: ProjectId) -> None:
         """Drop what is to be committed and what is kept. Raises Refused while it is mounted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lucidnode.fs.commit.repair.access import (
     RepairAccess,
@@ -18,10 +19,18 @@ from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.named_blocks import named_blocks
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.errors import Malformed, Refused, Unavailable
-from lucidnode.node.client.ids import BlockId, Seq, block_ids
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
+from lucidnode.node.client.wire import BlocksPutBack
 
 _BLOCKS_A_QUESTION = 64
 """Blocks that the daemon is asked for in one question."""
+
+
+class KeptBlocks(Protocol):
+    """The blocks that the office has (DaemonBlocks)."""
+
+    async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        """Have *blocks* in the bucket, from wherever the office has them. Raises a NodeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,11 @@ class PutBack:
 
 
 async def put_back(
-    journal: RepairJournal, access: RepairAccess, replica: Replica, lost: Sequence[Seq]
+    journal: RepairJournal,
+    blocks: KeptBlocks,
+    access: RepairAccess,
+    replica: Replica,
+    lost: Sequence[Seq],
 ) -> PutBack:
     """Create the entries *lost* anew in the bucket, lowest first, each after the blocks it names.
 
@@ -44,12 +57,12 @@ async def put_back(
     """
     project = access.keys().project
     await begin_proofs(journal, project, lost)
-    blocks, missing, files = 0, set[BlockId](), set[InodeNo]()
+    done, missing, files = 0, set[BlockId](), set[InodeNo]()
     for seq in lost:
         named = await _blocks_of(journal, access, seq)
         for some in _groups(sorted(named)):
-            answer = await journal.put_back_blocks(project, some)
-            blocks += len(answer.put)
+            answer = await blocks.put_back(project, some)
+            done += len(answer.put)
             for block in block_ids(answer.missing):
                 missing.add(block)
                 files |= named.get(block, set())
@@ -66,7 +79,7 @@ async def put_back(
                     f"it is not known whether journal entry {seq} was put back: {reply.why}",
                     "run it again",
                 )
-    return PutBack(blocks, frozenset(ino for ino in files if _needs(replica, ino, missing)))
+    return PutBack(done, frozenset(ino for ino in files if _needs(replica, ino, missing)))
 
 
 async def _blocks_of(

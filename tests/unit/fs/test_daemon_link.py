@@ -17,7 +17,8 @@ from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
-from lucidnode.node.client.connection import DaemonClient, DaemonEvents
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.mounts import DaemonEvents
 from lucidnode.node.client.errors import (
     AccessDenied,
     Malformed,
@@ -176,7 +177,7 @@ class Node:
 
     def link(self, client: DaemonClient) -> DaemonLink:
         hello = partial(mount_messages.MountHello, "/mnt", os.getpid(), 0)
-        return DaemonLink(client, PROJECT, hello, self.clock)
+        return DaemonLink(client.mounts, PROJECT, hello, self.clock)
 
 
 async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
@@ -186,8 +187,8 @@ async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
     node = Node(tmp_path)
     async with node.serving() as client:
         with pytest.raises(Unavailable, match="its log says"):
-            await client.order("break")
-        assert await client.facts("status") == {"mounts": 0}
+            await client.orders.give("break")
+        assert await client.facts.on("status") == {"mounts": 0}
         assert node.alerts.is_on("work:answering POST requests")
 
 
@@ -195,7 +196,7 @@ async def test_a_daemon_of_an_earlier_release_tells_of_no_clock_of_its_store(
     tmp_path: Path,
 ) -> None:
     async with Node(tmp_path).serving() as client:
-        assert await client.store_ahead_s() is None
+        assert await client.facts.store_ahead_s() is None
 
 
 async def test_the_daemon_hears_which_program_reads_and_through_which_opening(
@@ -208,7 +209,7 @@ async def test_the_daemon_hears_which_program_reads_and_through_which_opening(
         wire.Reading("x" * 255, "a-2", 0, ahead=False),
     ]
     async with node.serving() as client:
-        ask = partial(client.block, PROJECT, block, patience_s=5)
+        ask = partial(client.blocks.obtain, PROJECT, block, patience_s=5)
         for reading in said:
             assert await ask(reading=reading) == ("cache", None)
         assert node.readings == said
@@ -343,7 +344,7 @@ async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
             pass
         await until_gone(node)
         assert not node.alerts.is_on(topic)
-        async with client.events(PROJECT, mount_messages.MountHello("/mnt", os.getpid(), 0)):
+        async with client.mounts.events(PROJECT, mount_messages.MountHello("/mnt", os.getpid(), 0)):
             pass
         await until_gone(node)
         assert node.alerts.is_on(topic)
@@ -380,7 +381,7 @@ async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Pa
     hello = mount_messages.MountHello("/mnt", os.getpid(), 0)
     async with DaemonClient(node.path) as client, contextlib.AsyncExitStack() as mounted:
         async with node.serving():
-            events = await mounted.enter_async_context(client.events(PROJECT, hello))
+            events = await mounted.enter_async_context(client.mounts.events(PROJECT, hello))
             reading = asyncio.ensure_future(_all_of(events))
         await reading
     assert not node.alerts.current()

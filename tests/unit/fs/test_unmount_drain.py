@@ -32,7 +32,7 @@ class Parts:
     def count(self) -> int:
         return 1
 
-    async def facts(self, _: str) -> dict[str, Any]:
+    async def on(self, _: str) -> dict[str, Any]:
         return {"uploads": {"bytes": 7}, "alerts": []}
 
 

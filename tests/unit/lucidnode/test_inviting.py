@@ -42,11 +42,19 @@ async def test_no_credentials_of_owners_are_in_what_editors_may_open(
     daemon: Daemon, wanted: tuple[bool, dict[str, str]]
 ) -> None:
     studio = Studio()
-    assert await fit_for_editors(daemon, studio.view(studio.ada), "viewer") == wanted
+    assert (
+        await fit_for_editors(
+            daemon.way_in, daemon.credentials_of, studio.view(studio.ada), "viewer"
+        )
+        == wanted
+    )
 
 
 async def test_what_an_editor_has_others_may_see() -> None:
     studio = Studio()
     bo = studio.join("editor", "Bo")
     studio.let_invite(bo)
-    assert await fit_for_editors(Daemon("owner"), studio.view(bo), "viewer") == (True, {})
+    daemon = Daemon("owner")
+    assert await fit_for_editors(
+        daemon.way_in, daemon.credentials_of, studio.view(bo), "viewer"
+    ) == (True, {})

@@ -223,7 +223,7 @@ async def test_a_checkpoint_with_other_rows_is_false_though_its_entry_is_right(
     async with office.desk("anna") as anna, office.desk("ben") as ben:
         await office.committed(anna, filling(anna.node), EVERY - 1)
         await office.clock.until(ben.caught_up)
-        make = office.services["anna"].make_checkpoint
+        make = office.services["anna"].make
 
         async def made_otherwise(*args: Any) -> Any:
             reply = await make(*args)
@@ -231,7 +231,7 @@ async def test_a_checkpoint_with_other_rows_is_false_though_its_entry_is_right(
             forge(office, "anna", EVERY, with_rows(office, rows))
             return reply
 
-        office.services["anna"].make_checkpoint = made_otherwise  # type: ignore[method-assign,assignment]
+        office.services["anna"].make = made_otherwise  # type: ignore[method-assign,assignment]
         await office.committed(anna, lambda: anna.node.create(b"last"))
         await office.clock.until(lambda: bool(ben.causes()))
         assert "it says other than the journal" in ben.causes()
@@ -369,13 +369,13 @@ async def test_no_snapshot_waits_for_uploads(tmp_path: Path) -> None:
     office = Office(tmp_path)
     async with office.desk("anna") as anna:
         service = office.services["anna"]
-        arrived, make = asyncio.Event(), service.make_checkpoint
+        arrived, make = asyncio.Event(), service.make
 
         async def made_late(*args: Any) -> Any:
             await arrived.wait()
             return await make(*args)
 
-        service.make_checkpoint = made_late  # type: ignore[method-assign,assignment]
+        service.make = made_late  # type: ignore[method-assign,assignment]
         await office.committed(anna, filling(anna.node), 2 * EVERY)
         held = anna.node.replica.snapshot()
         assert held is not None

@@ -29,17 +29,17 @@ DAY_S = 86_400
 class _Daemon(Daemon):
     """One with checkpoints of which nobody can read any."""
 
-    seqs: list[Seq]
+    made: list[Seq]
 
-    async def checkpoints(self, project: ProjectId) -> list[Seq]:
-        return self.seqs
+    async def seqs(self, project: ProjectId) -> list[Seq]:
+        return self.made
 
-    async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes | None:
         return None
 
-    async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+    async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         for seq in seqs:
-            self.seqs.remove(seq)
+            self.made.remove(seq)
         return list(seqs)
 
 
@@ -52,12 +52,12 @@ class Store:
         self.skew_s: float | None = None
         self.requests = 0
 
-    async def blocks_in_bucket(self, project: ProjectId, after: BlockId | None) -> BlockPage:
+    async def page(self, project: ProjectId, after: BlockId | None) -> BlockPage:
         self.requests += 1
         ids = sorted(block for block in self.blocks if after is None or block > after)[:2]
         return BlockPage(list(map(bytes, ids)), [4168] * len(ids), len(ids) < 2, self.skew_s)
 
-    async def delete_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
+    async def delete(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
         self.requests += len(blocks)
         gone = [block for block in blocks if block not in self.refuses]
         self.blocks -= set(gone)
@@ -124,10 +124,11 @@ class Scene:
 
     def ledger(self, past: Past) -> PastLedger:
         daemon = _Daemon(self.chronicle.bucket, self.chronicle.desk.daemon.seed)
-        daemon.seqs = self.checkpoints
+        daemon.made = self.checkpoints
         daemon.has_signed = self.chronicle.desk.daemon.has_signed
         return PastLedger(
             past,
+            daemon,
             daemon,
             self.chronicle.access,
             lambda _tree: tuple(self.points),

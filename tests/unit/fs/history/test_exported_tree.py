@@ -34,7 +34,7 @@ class Bodies:
         chronicle.node.replica.apply(Write(ino, [extent], [name], chronicle.node.time()))
         return name.id
 
-    async def block(
+    async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
     ) -> tuple[Source, bytes | None]:
         assert as_bytes

@@ -80,11 +80,11 @@ class Post:
         self.read = 0
         self.of_role = wire.WayIn({}, {})
 
-    async def roster(self) -> list[bytes]:
+    async def entries(self, look: wire.RosterLook = "try") -> list[bytes]:
         self.read += 1
         return self.studio.entries
 
-    async def invitations_asked(self) -> list[wire.Invitation]:
+    async def asked(self) -> list[wire.Invitation]:
         # It may be told of one that another owner has answered just now.
         return [wire.Invitation(self.ident.hex(), self.offer, self.request, b"")]
 
@@ -92,7 +92,7 @@ class Post:
         assert role == "viewer"
         return self.of_role
 
-    async def create_for_invitation(self, ident: bytes, part: str, body: bytes) -> bool:
+    async def create(self, ident: bytes, part: str, body: bytes) -> bool:
         assert (ident, part) == (self.ident, "answer")
         if self.answers:
             return False
@@ -102,7 +102,7 @@ class Post:
     def answering(
         self, who: Membership | None = None, wall_ns: int = NOW, words: str = ""
     ) -> Answering:
-        return Answering(self, who or self.studio.ada, Clock(wall_ns), words)
+        return Answering(self, self, who or self.studio.ada, Clock(wall_ns), words)
 
 
 @pytest.mark.parametrize("who", ["owner", "inviter"])

@@ -18,7 +18,7 @@ from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Rename, Rmdir
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.daemon_socket.pins import DaemonPins
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.pins import Pin, PinnedPart, PinOrder, PinPlace, PinsQuery, PinsReply
@@ -32,7 +32,7 @@ class Daemon:
         self.away = False
         self._coming: dict[BlockId, int] = {}
 
-    async def pinned(self, part: PinnedPart) -> None:
+    async def part(self, part: PinnedPart) -> None:
         if self.away:
             raise DaemonUnreachable("it has gone")
         assert part.project == PROJECT
@@ -59,7 +59,7 @@ class Seat:
         """Be the mount of a new process."""
         replica = self.node.replica
         blocks = BlocksOfFiles(replica.tree)
-        self.pins = Pins(PROJECT, replica, blocks, cast("DaemonClient", self.daemon), self.clock)
+        self.pins = Pins(PROJECT, replica, blocks, cast("DaemonPins", self.daemon), self.clock)
 
     def file(self, name: bytes, content: bytes, parent: InodeNo = ROOT) -> BlockId:
         """Make a file of one block, and return that."""

@@ -356,7 +356,7 @@ class Stubborn:
         self._daemon = daemon
         self.asked_for_bytes = False
 
-    async def block(
+    async def obtain(
         self,
         project: ProjectId,
         block: BlockId,
@@ -377,7 +377,7 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
     expected_warnings.append("reading ahead")
 
     class Faulty(Stubborn):
-        async def block(
+        async def obtain(
             self,
             project: ProjectId,
             block: BlockId,

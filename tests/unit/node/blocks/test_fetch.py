@@ -519,7 +519,7 @@ class Served:
             source, nothing, nothing, nothing, nothing, nothing, arrivals, is_held, self.indexers
         )
 
-    async def block(
+    async def obtain(
         self,
         project: ProjectId,
         block: BlockId,

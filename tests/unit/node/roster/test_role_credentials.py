@@ -72,18 +72,18 @@ class Station:
     async def _use(self, given: Credentials, name: SetName) -> None:
         self.used.append((given.access_key, str(name)))
 
-    async def roster(self) -> list[bytes]:
+    async def entries(self, look: wire.RosterLook = "try") -> list[bytes]:
         return self.office.studio.entries
 
-    async def roles_unreached(self) -> list[Role]:
+    async def unreached(self) -> list[Role]:
         raw = await self.served.unreached(b"")
         return msgspec.msgpack.decode(raw, type=wire.RolesUnreached).roles
 
-    async def credentials_of(self, role: Role) -> wire.RoleSet:
+    async def of_role(self, role: Role) -> wire.RoleSet:
         raw = await self.served.of_role(msgspec.msgpack.encode(wire.RoleNamed(role)))
         return msgspec.msgpack.decode(raw, type=wire.RoleSet)
 
-    async def create_role_set(self, role: Role, number: int, body: bytes) -> bool:
+    async def create(self, role: Role, number: int, body: bytes) -> bool:
         wish = msgspec.msgpack.encode(wire.NewRoleSet(role, number, body))
         raw = await self.served.create(wish)
         return msgspec.msgpack.decode(raw, type=wire.RoleSetCreated).created
@@ -182,22 +182,22 @@ async def test_an_owner_who_came_later_hands_on_nothing_else_until_it_is_sealed_
     with pytest.raises(Refused, match="every viewer has credentials"):
         await way_in.of_role(msgspec.msgpack.encode(wire.RoleNamed("viewer")))
     # He cannot, and who can does it once.
-    assert await seal_to_who_came_later(bo, bo_keys) == []
-    assert await seal_to_who_came_later(ada, office.studio.ada) == ["viewer"]
+    assert await seal_to_who_came_later(bo, bo, bo_keys) == []
+    assert await seal_to_who_came_later(ada, ada, office.studio.ada) == ["viewer"]
     asked, kept = office.bucket.asked, dict(office.bucket.objects)
-    assert await seal_to_who_came_later(ada, office.studio.ada) == []
+    assert await seal_to_who_came_later(ada, ada, office.studio.ada) == []
     assert office.bucket.asked <= asked + 2
-    assert await seal_to_who_came_later(ada, office.studio.ada) == []
+    assert await seal_to_who_came_later(ada, ada, office.studio.ada) == []
     assert office.bucket.asked <= asked + 2
     # Another workstation of Ada's has not looked since: it looks before it does it again.
     elsewhere = Station(office, ADA)
     office.bucket.objects.pop(credentials_key(SetName("viewer", 2)), None)
-    await elsewhere.credentials_of("viewer")
-    assert await seal_to_who_came_later(ada, office.studio.ada) == []
+    await elsewhere.of_role("viewer")
+    assert await seal_to_who_came_later(ada, ada, office.studio.ada) == []
     office.bucket.objects |= kept
-    assert await seal_to_who_came_later(elsewhere, office.studio.ada) == []
+    assert await seal_to_who_came_later(elsewhere, elsewhere, office.studio.ada) == []
     bo.served.look_soon()
-    assert (await bo.credentials_of("viewer")).credentials["access_key"] == "AKV"
+    assert (await bo.of_role("viewer")).credentials["access_key"] == "AKV"
     # The same again under another number is no reason to do anything.
     di = Station(office, DI, used=SetName("viewer", 1))
     await di.served.follow()
@@ -207,19 +207,19 @@ async def test_an_owner_who_came_later_hands_on_nothing_else_until_it_is_sealed_
 async def test_nothing_is_asked_for_who_is_no_owner() -> None:
     office = Office()
     di = Station(office, DI)
-    assert await di.roles_unreached() == []
+    assert await di.unreached() == []
     assert office.bucket.asked == 0
 
 
 async def test_a_number_is_taken_once() -> None:
     office = Office()
     ada = Station(office, ADA)
-    assert await ada.create_role_set("viewer", 1, b"one")
-    assert await ada.create_role_set("viewer", 1, b"one"), "a try of ours that was not told"
-    assert not await ada.create_role_set("viewer", 1, b"two")
+    assert await ada.create("viewer", 1, b"one")
+    assert await ada.create("viewer", 1, b"one"), "a try of ours that was not told"
+    assert not await ada.create("viewer", 1, b"two")
     for number in (0, 10**16):
         with pytest.raises(Malformed):
-            await ada.create_role_set("viewer", number, b"")
+            await ada.create("viewer", number, b"")
 
 
 async def test_a_viewer_gets_urls_for_the_next_entries_of_the_log_and_others_none() -> None:

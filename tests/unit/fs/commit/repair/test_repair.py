@@ -49,15 +49,22 @@ class KeepingDaemon(Daemon):
         there = self.bucket.entries.setdefault(seq, body)
         return CommitReply("committed" if there == body else "lost", there)
 
-    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
-        self.order += blocks
-        return BlocksPutBack(
-            [block for block in blocks if block in self.held],
-            [block for block in blocks if block not in self.held],
-        )
-
     async def forget(self, project: ProjectId) -> None:
         self.forgot += 1
+
+
+class HeldBlocks:
+    """What the office of a daemon has of the blocks of files."""
+
+    def __init__(self, daemon: KeepingDaemon) -> None:
+        self._daemon = daemon
+
+    async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        self._daemon.order += blocks
+        return BlocksPutBack(
+            [block for block in blocks if block in self._daemon.held],
+            [block for block in blocks if block not in self._daemon.held],
+        )
 
 
 class Access:
@@ -122,7 +129,8 @@ class Office:
         return await examine(self.daemon(desk), Access(desk), desk.node.replica.pending.head())
 
     async def put_back(self, desk: Desk, lost: Sequence[Seq]) -> PutBack:
-        return await put_back(self.daemon(desk), Access(desk), desk.node.replica, lost)
+        daemon = self.daemon(desk)
+        return await put_back(daemon, HeldBlocks(daemon), Access(desk), desk.node.replica, lost)
 
     async def verdicts(self, desk: Desk) -> OtherVerdicts | None:
         node = desk.node
