@@ -10,12 +10,14 @@ from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.interfaces import Interface, interfaces
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
+from lucidnode.node.client import mount_messages
 from lucidnode.node.config import USUAL_BODY_PORT, USUAL_CONTROL_PORT, lan_key_of
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.instances import Instances
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.peers.own_instance import OwnInstance
 from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
 from lucidnode.node.quiet import Quiet
 from lucidnode.node.roster.service import RosterService
@@ -48,12 +50,23 @@ def near(context: NodeContext) -> Callable[[str], bool]:
     return admits
 
 
-def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> PeerNetwork:
+def own_instance(context: NodeContext) -> OwnInstance:
+    """Return who knows of others that work with this workstation's device key."""
+    mounts = context.mounts
+    return OwnInstance(
+        lambda host: mounts.tell_all(mount_messages.CopyMet(host)), context.alerts, context.clock
+    )
+
+
+def peer_network(
+    context: NodeContext, own: OwnInstance, roster: RosterService, quiet: Quiet
+) -> PeerNetwork:
     """Return the office, which listens and dials once it is opened."""
     config, limit = context.config, context.room.limit
     return PeerNetwork(
         identity=context.identity,
         lan_key=lan_key_of(context.home, config),
+        instance=own,
         members=roster,
         settings=PeerSettings(
             weight=weight_of(limit),
@@ -101,15 +114,15 @@ def rendezvous(
     )
 
 
-def instances(context: NodeContext, store: StudioBucket, office: PeerNetwork) -> Instances:
+def instances(context: NodeContext, store: StudioBucket, own: OwnInstance) -> Instances:
     """Return who finds another daemon with this workstation's device key, wherever it is."""
     return Instances(
         bucket=store.bucket,
         me=context.identity.id,
         device_key=context.identity.public,
-        instance=office.instance,
+        instance=own.id,
         sign=context.identity.sign,
-        met=office.meet_copy,
+        met=own.meet,
         clock=context.clock,
     )
 

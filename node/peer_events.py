@@ -108,9 +108,6 @@ class PeerEventHandlers:
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         self._heard_of_roster(device, seq, hash_)
 
-    def copy_met(self, host: str) -> None:
-        self._mounts.tell_all(mount_messages.CopyMet(host))
-
     async def run(self) -> None:
         """Weigh what was said again and again until cancelled: we learn more, and so may they."""
         while True:

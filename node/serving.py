@@ -43,6 +43,7 @@ from lucidnode.node.office_parts import (
     find_peers,
     instances,
     near,
+    own_instance,
     peer_network,
     quiet,
     rendezvous,
@@ -137,7 +138,8 @@ async def serving(
         )
         history = await stack.enter_async_context(History.opened(home, clock))
         silence = quiet(context)
-        office = peer_network(context, roster, silence)
+        own = own_instance(context)
+        office = peer_network(context, own, roster, silence)
         roster.watch(office.roster_changed)
         roster.watch(partial(mounts.tell_all, mount_messages.RosterNews()))
         await roster.know()
@@ -163,16 +165,16 @@ async def serving(
             lambda: silence.reason,
         )
         webhooks = await webhook_service(context, roster, tasks)
-        others = instances(context, store, office)
+        others = instances(context, store, own)
         journal = journal_service(
             context,
             store,
             staging,
             uploads,
             roster,
-            office.push,
+            office.talk.push,
             others.suspect,
-            office.why_forbidden,
+            own.why_forbidden,
         )
         events = PeerEventHandlers(
             mounts, journal, tasks, roster.projects, roster.heard, ledger.heard, alerts, clock
@@ -282,7 +284,7 @@ async def serving(
                 collection=CollectedObjects(store.bucket, staging, store.skew_s),
                 roster=roster,
                 mounts=mounts,
-                relay=office.relay,
+                relay=office.talk.relay,
                 welcome=mount_welcome(context, store, cache, staging),
                 topics=topics(facts, dashboard, webhooks, store.skew_s),
                 orders=orders.by_word(),

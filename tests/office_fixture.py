@@ -28,6 +28,7 @@ from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.peers.news import NewsSource
+from lucidnode.node.peers.own_instance import OwnInstance
 
 PROJECT = ProjectId("0f" * 16)
 LAN_KEY = b"k" * 32
@@ -160,9 +161,6 @@ class Heard:
     def word(self, device: DeviceId, project: ProjectId, word: bytes) -> None:
         self.words.append((device, project, word))
 
-    def copy_met(self, host: str) -> None:
-        self.copies.append(host)
-
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         self.rosters[device] = seq, hash_
 
@@ -216,9 +214,11 @@ async def node(
     heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
     totals: dict[str, int] = {}
     days: dict[str, list[int]] = {}
+    clock = SystemClock()
     office = PeerNetwork(
         identity=identity,
         lan_key=LAN_KEY,
+        instance=OwnInstance(heard.copies.append, alerts, clock),
         members=roll,
         settings=PeerSettings(
             weight=weight,
@@ -234,7 +234,7 @@ async def node(
         traffic=traffic,
         alerts=alerts,
         memory=memory or MemoryBudget(1 << 29),
-        clock=SystemClock(),
+        clock=clock,
         jitter=Random(1).random,
         upload_limit=lambda: upload_limit,
         is_quiet=is_quiet,
@@ -247,7 +247,7 @@ async def node(
             office=office,
             bucket=bucket.read,
             traffic=traffic,
-            clock=SystemClock(),
+            clock=clock,
             tasks=tasks,
             office_limit=lambda: download_limit,
         )

@@ -1,7 +1,7 @@
 """Finds another daemon that works with this one's device key, wherever in the world it is.
 
-A home was copied, or a machine cloned. On one network the two meet (network.py); here they meet
-through the bucket. Each leaves a record under an instance of its own, and answers the others' in it:
+A home was copied, or a machine cloned. On one network the two meet (network.py), and own_instance.py says what
+comes of it; here they meet through the bucket. Each leaves a record under an instance of its own, and answers the others' in it:
 by the newest turn of each that it has read. So a record that names this instance, and its last turn,
 was made by somebody who lives; one that was left by an earlier life of this workstation, or is shown
 again by the bucket, was not.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.client.clock import Clock
@@ -50,15 +50,11 @@ FORGET_S = 3600.0
 _MOST_OBJECTS = 1000
 
 
-class MeetCopy(Protocol):
-    """Who says so, and has mounts write no more (PeerNetwork)."""
-
-    def __call__(self, instance: bytes, host: str, lasts_s: float) -> None:
-        """Hear that the daemon *instance* works with this one's device key; it is said for *lasts_s*."""
-
-
 class Instances:
-    """Does it for the daemon that is *instance* of the device *me*, whose public key is *device_key*."""
+    """Does it for the daemon that is *instance* of the device *me*, whose public key is *device_key*.
+
+    *met* hears which other there is, where, and for how many seconds that is so: `OwnInstance.meet`.
+    """
 
     def __init__(
         self,
@@ -68,7 +64,7 @@ class Instances:
         device_key: bytes,
         instance: bytes,
         sign: Callable[[bytes], bytes],
-        met: MeetCopy,
+        met: Callable[[bytes, str, float], None],
         clock: Clock,
     ) -> None:
         self._bucket = bucket

@@ -1,19 +1,18 @@
 """The other nodes on the LAN, as the rest of the daemon sees them.
 
 Every node dials every other it hears of, so between two there are usually two links. Over the one
-we dialled we are given access to the peer's blocks; what is said (entries, heads, counters) goes
-over either. A peer that dials us and that we did not know is dialled back.
+we dialled we are given access to the peer's blocks; what is said goes over either (talk.py). A peer
+that dials us and that we did not know is dialled back.
 """
 
 from __future__ import annotations
 
-import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import FetchAttempt, PassedOver
@@ -22,8 +21,7 @@ from lucidnode.node.bucket.pace import Pace, RateLimit
 from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Malformed
-from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.supervision import Tasks, supervised
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.block_client import PeerBlockClient
@@ -38,19 +36,14 @@ from lucidnode.node.peers.messages import (
     PROTOCOL,
     HandshakeRequest,
     HandshakeResponse,
-    Heads,
-    Message,
-    MountWord,
-    PeerDays,
-    PeerSummary,
-    PeerTotals,
-    Push,
 )
-from lucidnode.node.peers.news import News, NewsSource
+from lucidnode.node.peers.news import NewsSource
+from lucidnode.node.peers.own_instance import OwnInstance
 from lucidnode.node.peers.peer_table import PeerTable
 from lucidnode.node.peers.server import NoServer, PeerServer
 from lucidnode.node.peers.sessions import ClientSession
 from lucidnode.node.peers.status import PeerStatus, status_of
+from lucidnode.node.peers.talk import PeerEvents, PeerTalk
 from lucidnode.node.peers.tls import Tls
 from lucidnode.node.peers.tls_pipe import dialled
 
@@ -87,30 +80,6 @@ class PeerSettings:
     """Whether blocks go within TLS alone, and are asked of nobody who does otherwise."""
 
 
-class PeerEvents(Protocol):
-    """What the daemon hears from the office. Called in the event loop; must not block or raise."""
-
-    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
-        """Hear of a journal entry a peer says was committed. Unverified."""
-
-    def heads(
-        self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
-    ) -> None:
-        """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
-
-    def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
-        """Hear what a peer says that it counted on each of some days."""
-
-    def word(self, device: DeviceId, project: ProjectId, word: bytes) -> None:
-        """Hear what a peer's mount of a project says to ours. Sealed: nobody but that can read it."""
-
-    def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
-        """Hear the newest item (number, hash) a peer has read of the log of members."""
-
-    def copy_met(self, host: str) -> None:
-        """Hear that a daemon at *host* with our own key was met, and began before us."""
-
-
 class PeerNetwork:
     """Peers linked, asked and told. Implements `PeerBlockSource` and `DiscoveryListener`.
 
@@ -123,6 +92,7 @@ class PeerNetwork:
         *,
         identity: DeviceIdentity,
         lan_key: bytes,
+        instance: OwnInstance,
         members: Members,
         settings: PeerSettings,
         traffic: Traffic,
@@ -144,15 +114,13 @@ class PeerNetwork:
         self._members = members
         self._settings = settings
         self._traffic = traffic
-        self._events: PeerEvents | None = None
         self._alerts = alerts
         self._clock = clock
-        # In the order in which daemons began: of two with one key both know which is the later.
-        self.instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
+        self._instance = instance
         self._copies_met = 0
-        self._later_until = 0.0
-        self._news: News | None = None
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
+        self.talk = PeerTalk(self._peers, members, clock)
+        self.heard = self.talk.heard  # over links that were dialled from either end
         self._tls = Tls(identity, members)
         self._bodies = BodyClient(traffic, self._inside_tls)
         self._block_client = PeerBlockClient(
@@ -211,7 +179,7 @@ class PeerNetwork:
                 traffic=self._traffic,
                 wanted=lambda block: self._me in self._peers.owners(block),
                 incoming=self,
-                instance=self.instance,
+                instance=self._instance.id,
                 weight=settings.weight,
                 most=settings.connections,
                 offers_bytes=settings.offers_bytes,
@@ -225,17 +193,18 @@ class PeerNetwork:
                 self._link_dialer,
                 supervised(self._alerts, self._clock) as work,
             ):
-                self._tasks, self._events = work, events
-                self._news = told = News(news, self._members.log_head, self._clock)
+                self._tasks = work
+                self.talk.begin(events, news)
                 self._block_client.begin(work)
                 if settings.asks:
                     self._dialer.begin(work)
                 work.keep("answering peers", partial(serving, tasks=work))
-                work.keep("telling peers the news", partial(self._run_rounds, told))
+                work.keep("telling peers the news", self._run_rounds)
                 try:
                     yield
                 finally:
-                    self._tasks = self._events = None
+                    self._tasks = None
+                    self.talk.end()
 
     # -- who is there (DiscoveryListener, and the daemon) ----------------------------------------
 
@@ -308,58 +277,6 @@ class PeerNetwork:
         """Hand a copy of *block* to its owners in the office. Bounded in time; never raises."""
         await self._block_client.offer(project, block, ciphertext)
 
-    # -- what is said ------------------------------------------------------------------------
-
-    def push(self, project: ProjectId, seq: Seq) -> None:
-        """Tell everyone of an entry that was just committed."""
-        self._tell_all(Push(project, seq))
-
-    def relay(self, device: DeviceId, project: ProjectId, word: bytes) -> bool:
-        """Pass on what a mount here says to that of *device*; tell whether there is a link to it."""
-        peer = self._peers.get(device)
-        if peer is None or peer.link is None:
-            return False
-        peer.link.send(MountWord(project, word))
-        return True
-
-    def heard(self, link: PeerLink, message: Message) -> None:
-        """Pass on what a peer says. Raises Malformed for what belongs to the handshake."""
-        if self._events is None:
-            return  # on the way out
-        match message:
-            case Push():
-                self._events.pushed(link.device, ProjectId(message.project), Seq(message.seq))
-            case Heads():
-                heads = {
-                    ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claimed)
-                    for project, claimed in message.heads.items()
-                }
-                self._events.heads(link.device, heads)
-                if message.roster is not None:
-                    seq, hash_ = message.roster
-                    self._events.roster_head(link.device, Seq(seq), hash_)
-            case PeerTotals():
-                if (peer := self._peers.get(link.device)) is not None:
-                    peer.totals = peer.claimed.plausible(message.totals, self._clock.boot())
-            case PeerDays():
-                self._events.days(link.device, message.days)
-            case PeerSummary():
-                if (peer := self._peers.get(link.device)) is not None:
-                    peer.summary = message
-            case MountWord():
-                self._events.word(link.device, ProjectId(message.project), message.word)
-            case HandshakeRequest() | HandshakeResponse():
-                raise Malformed("introduced itself twice")
-
-    def _tell_all(self, message: Message) -> None:
-        for peer in self._peers:
-            if peer.link is not None:
-                peer.link.send(message)
-
-    def _introduce(self, link: PeerLink) -> None:
-        for message in [] if self._news is None else self._news.all():
-            link.send(message)
-
     # -- links coming and going --------------------------------------------------------------
 
     def reached(self, link: PeerLink, welcome: HandshakeResponse) -> bool:
@@ -375,7 +292,7 @@ class PeerNetwork:
         is_asked = welcome.encrypted or not self._settings.encrypt
         access = ClientSession(link.host, welcome) if is_asked else None
         self._peers.reached(link, access, welcome.weight)
-        self._introduce(link)
+        self.talk.introduce(link)
         return True
 
     def lost(self, link: PeerLink) -> None:
@@ -394,7 +311,7 @@ class PeerNetwork:
         self._dialer.add(
             f"back:{link.device}", Candidate((link.host,), hello.control_port, link.device)
         )
-        self._introduce(link)
+        self.talk.introduce(link)
         return True
 
     def left(self, link: PeerLink) -> None:
@@ -412,40 +329,17 @@ class PeerNetwork:
         return dialled + sum(link.waiting for link in links if link is not None)
 
     def _hello(self) -> HandshakeRequest:
-        return HandshakeRequest(PROTOCOL, self.instance, self.control_port, self._settings.weight)
+        return HandshakeRequest(
+            PROTOCOL, self._instance.id, self.control_port, self._settings.weight
+        )
 
     def _is_myself(self, link: PeerLink) -> bool:
         if link.device != self._me:
             return False
-        if link.instance != self.instance:
+        if link.instance != self._instance.id:
             self._copies_met += 1
-            self.meet_copy(link.instance, link.host, COPY_MET_S)
+            self._instance.meet(link.instance, link.host, COPY_MET_S)
         return True
-
-    def meet_copy(self, instance: bytes, host: str, lasts_s: float) -> None:
-        """Hear that the daemon *instance*, at *host*, works with this one's device key.
-
-        It is said for *lasts_s*; the one that began later has its mounts write no more.
-        """
-        is_later = self.instance > instance
-        self._alerts.begin(
-            "identity",
-            f"Another daemon, at {host}, uses this workstation's device key. "
-            + ("It began before this one: " if is_later else "It began after this one: ")
-            + ("projects are read-only here." if is_later else "projects are read-only there."),
-            "A home directory was copied: join the copy anew.",
-            lasts_s=lasts_s,
-        )
-        if is_later:
-            self._later_until = self._clock.boot() + lasts_s
-            if self._events is not None:
-                self._events.copy_met(host)
-
-    def why_forbidden(self) -> str:
-        """Return why nothing may be committed here now, "" if all may."""
-        if self._clock.boot() >= self._later_until:
-            return ""
-        return "Another daemon works with this workstation's keys, and began before this one."
 
     async def _inside_tls(self, connection: socket.socket) -> socket.socket:
         return await dialled(connection, self._tls.client, self._start)
@@ -465,12 +359,11 @@ class PeerNetwork:
 
     # -- what goes on all the time -----------------------------------------------------------
 
-    async def _run_rounds(self, news: News) -> NoReturn:
+    async def _run_rounds(self) -> NoReturn:
         while True:
             await self._clock.sleep(ROUND_INTERVAL_S)
             self._peers.tidy(self._clock.boot())
-            for message in news.changed():
-                self._tell_all(message)
+            self.talk.tell_news()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:

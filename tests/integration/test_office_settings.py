@@ -39,8 +39,8 @@ async def test_who_only_consumes_takes_from_others_and_keeps_nothing_for_them(
             assert keys[2].id not in other.office.shares()
             assert keys[2].id not in other.usable()
         # What is said is heard all the same, both ways.
-        first.office.push(PROJECT, Seq(7))
-        taker.office.push(PROJECT, Seq(8))
+        first.office.talk.push(PROJECT, Seq(7))
+        taker.office.talk.push(PROJECT, Seq(8))
         await until(lambda: (keys[0].id, PROJECT, Seq(7)) in taker.heard.pushes)
         await until(lambda: (keys[2].id, PROJECT, Seq(8)) in first.heard.pushes)
 

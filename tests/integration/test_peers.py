@@ -287,7 +287,7 @@ async def test_offered_blocks_reach_their_owners_and_nobody_else(tmp_path: Path)
 
 async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
     async with office_of(3, tmp_path, Bucket()) as (a, b, c):
-        a.office.push(PROJECT, Seq(7))
+        a.office.talk.push(PROJECT, Seq(7))
         a.own_heads[PROJECT] = [(Seq(6), b"g" * 32), (Seq(7), b"h" * 32)]
         a.own_totals["served"] = 12
         a.own_days |= {"2026-11-25": [1, 2], "2026-11-26": [3]}
@@ -309,8 +309,8 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
         )
         told = {"2026-11-25": [1, 2], "2026-11-26": [3]}
         await until(lambda: all(n.heard.days_of.get(a.identity.id) == told for n in (b, c)))
-        assert a.office.relay(b.identity.id, PROJECT, b"sealed")
-        assert not a.office.relay(DeviceId("0" * 32), PROJECT, b"sealed")
+        assert a.office.talk.relay(b.identity.id, PROJECT, b"sealed")
+        assert not a.office.talk.relay(DeviceId("0" * 32), PROJECT, b"sealed")
         await until(lambda: b.heard.words == [(a.identity.id, PROJECT, b"sealed")])
         assert not c.heard.words
         b.heard.days_of.clear()
