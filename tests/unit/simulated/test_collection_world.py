@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from lab.collection_world import DAY_NS, Collector, World
+from lab.collected_project import DAY_NS, CollectedProject
+from lab.collection_world import World
+from lab.collector import Collector
 from lab.soak_collection import run_seed
 
 
@@ -36,22 +38,22 @@ async def test_what_nobody_uses_is_gone_in_the_end() -> None:
     world = World(1)
     await world.live(600, collectors=2)
     world.writers.clear()
+    project = world.project
     for _ in range(3):
-        world.now_ns += 40 * DAY_NS
-        await alone(world)
+        project.now_ns += 40 * DAY_NS
+        await alone(project)
     world.check()
-    assert world.happened["blocks deleted"]
-    assert world.bucket == world.needed_now().union(*world.checkpoints.values())
+    assert project.happened["blocks deleted"]
+    assert project.bucket == project.needed_now().union(*project.checkpoints.values())
 
 
-async def alone(world: World) -> None:
+async def alone(project: CollectedProject) -> None:
     """Have one collector do a round that nobody disturbs."""
-    collector = Collector(world)
+    collector = Collector(project, _at_once)
     collector._ahead_ns = 0
     collector.most = None
-    collector.turn = _at_once  # type: ignore[method-assign]
     await collector.round()
 
 
-async def _at_once() -> None:
+async def _at_once(_collector: Collector) -> None:
     return
