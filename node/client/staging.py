@@ -28,6 +28,9 @@ STAGING = "staging"
 DURABLE, NOT_DURABLE = 0o400, 0o600
 """Permission bits of a staged file that survives a power cut, and of one that may not."""
 
+DOUBTED = 0o700
+"""Of one whose sync has failed: no later sync of it is believed, it has to be written again."""
+
 FETCHED = 0o500
 """Permission bits of a cached file that came over the network: what was written here, and moved into
 the cache from staging, has others. The one that says so has no other meaning."""
@@ -141,9 +144,10 @@ def missing(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) ->
 def is_promised(path: Path) -> bool:
     """Tell whether the staged file at *path* was made durable, so that somebody may rely on it.
 
-    One that was not is what a crash left of a write that nobody was promised anything about.
+    One that was not is what a crash left of a write that nobody was promised anything about. Who asked
+    for one that is doubted waits for it still.
     """
-    return stat.S_IMODE(path.stat().st_mode) == DURABLE
+    return stat.S_IMODE(path.stat().st_mode) in {DURABLE, DOUBTED}
 
 
 def _sync(path: Path, block: BlockId) -> None:
@@ -153,17 +157,21 @@ def _sync(path: Path, block: BlockId) -> None:
     or may have failed to sync the directory. If it is true, the sync costs next to nothing.
     """
     with path.open("rb", buffering=0) as file:
-        # The mark first: one sync makes both durable.
-        os.fchmod(file.fileno(), DURABLE)
-        try:
-            os.fsync(file.fileno())
-        except OSError:
-            # The kernel reports lost pages once and then calls them clean: write them again.
-            content = file.readall()
-            if blake3(content).digest() != block:
-                os.fchmod(file.fileno(), NOT_DURABLE)
-                raise
-            replace_durably(path, content, DURABLE)
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != DOUBTED:
+            # The mark first: one sync makes both durable.
+            os.fchmod(file.fileno(), DURABLE)
+            try:
+                os.fsync(file.fileno())
+            except OSError:
+                # The kernel reports lost pages once and then calls them clean. Whatever comes of the
+                # rest here, no sync will say it again.
+                os.fchmod(file.fileno(), DOUBTED)
+            else:
+                return
+        content = file.readall()
+    if blake3(content).digest() != block:
+        raise OSError(errno.EIO, "the disk has lost what was written to it", str(path))
+    replace_durably(path, content, DURABLE)
 
 
 def _is_whole(path: Path, block: BlockId) -> bool:

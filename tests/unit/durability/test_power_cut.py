@@ -46,6 +46,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.durable import make_directory, write_durably
+from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.staging import (
     DURABLE,
@@ -255,6 +256,39 @@ def test_a_block_whose_sync_failed_once_is_written_again(disk: RecordingDisk) ->
     disk.mark("durable")
     for left in remains(disk, "durable"):
         assert promised(left, block) == ciphertext
+
+
+def test_a_block_whose_sync_failed_on_a_full_disk_is_written_again_once_there_is_room(
+    disk: RecordingDisk,
+) -> None:
+    """The kernel says once that pages are lost; who asks again must not be told that all is well."""
+    staging = disk.path / "cache/staging"
+    make_directory(staging)
+    block, ciphertext = make_block(10_000)
+    stage_soon(staging, PROJECT, block, ciphertext)
+    disk.fail_next_sync()
+    disk.be_full(True)
+    with pytest.raises(DiskFull):
+        make_durable(staging, PROJECT, [block])
+    with pytest.raises(DiskFull):
+        make_durable(staging, PROJECT, [block])
+    disk.be_full(False)
+    make_durable(staging, PROJECT, [block])
+    disk.mark("durable")
+    for left in remains(disk, "durable"):
+        assert promised(left, block) == ciphertext
+
+
+def test_a_block_that_the_disk_has_lost_is_never_said_to_be_durable(disk: RecordingDisk) -> None:
+    staging = disk.path / "cache/staging"
+    make_directory(staging)
+    block, _ = make_block(10_000)
+    stage_soon(staging, PROJECT, block, bytes(10_000))
+    disk.fail_next_sync()
+    for _ in range(2):
+        with pytest.raises(OSError, match="has lost"):
+            make_durable(staging, PROJECT, [block])
+    assert is_promised(staged_path(staging, PROJECT, block)), "an upload would throw it away"
 
 
 def test_a_block_that_a_killed_mount_marked_is_made_durable_all_the_same(
