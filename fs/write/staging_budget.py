@@ -63,6 +63,7 @@ class StagingBudget:
         FileNotFoundError, in words, where the directory is missing.
         """
         if await self._took(size):
+            self._stuck = False
             return
         looks = self._looks
         async with self._measuring:

@@ -113,6 +113,20 @@ async def test_after_a_wait_in_vain_the_next_waits_once_something_has_been_uploa
     await waiting
 
 
+async def test_after_there_was_room_again_the_next_full_disk_is_waited_for(disk: Disk) -> None:
+    """As when another program fills it for a while, and does so once more."""
+    with pytest.raises(NoSpace):
+        await disk.room.admit(BLOCK)
+    disk.spare = BLOCK
+    await disk.room.admit(BLOCK)
+    (disk.project / "let in").write_bytes(bytes(BLOCK))
+    disk.spare = 0
+    began = disk.clock.boot()
+    with pytest.raises(NoSpace):
+        await disk.room.admit(BLOCK)
+    assert disk.clock.boot() - began >= MAX_WAIT_S
+
+
 async def test_a_disk_with_much_to_spare_is_looked_at_now_and_then(disk: Disk) -> None:
     """Each look is a thread and back; a film would have one for each of its blocks."""
     disk.spare = 64 * BLOCK
