@@ -23,6 +23,7 @@ from urllib.parse import SplitResult
 from blake3 import blake3
 
 from lucidnode.node.bucket.address import BucketAddress
+from lucidnode.node.bucket.body_time import still_coming, whole_s
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Hashed, Listed
 from lucidnode.node.bucket.credentials import Credentials, CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled, WrongBucket
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 _ANSWER_S = 15.0
 """As in `objects`: connecting included, and what the store needs to make a body durable."""
 
-_SLOWEST_BYTES = 32 * 1024
-"""Bytes a second, as in `objects`."""
+_PIECE_BYTES = 256 * 1024
+"""Of a body, that obstore gives at once: at the slowest rate there is one each eight seconds."""
 
 _PAGE_KEYS = 1000
 
@@ -158,13 +159,13 @@ class CloudBucket:
                 raise Unavailable(f"The {self._place.name} sends another part than was asked for.")
             if end - start > MAX_OBJECT_BYTES:
                 raise Oversize("a part", end - start)
-            now = asyncio.get_running_loop().time()
-            limit.reschedule(now + self._deadline(end - start))
+            came = still_coming(limit, end - start, _ANSWER_S)
             body = bytearray()
-            stream = result.stream()
+            stream = result.stream(min_chunk_size=_PIECE_BYTES)
             while (chunk := await self._said(_next(stream))) is not None:
                 body += chunk
                 piece(chunk)
+                came(len(body))
                 if len(body) > end - start:
                     break
         if len(body) != end - start:
@@ -340,7 +341,7 @@ class CloudBucket:
             ) from error
 
     def _deadline(self, size: int) -> float:
-        return _ANSWER_S + size / _SLOWEST_BYTES
+        return whole_s(_ANSWER_S, size)
 
 
 def _client_options(endpoint: str, network: Network) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from blake3 import blake3
 
 from lucidnode.node.bucket.address import S3Address
+from lucidnode.node.bucket.body_time import still_coming, whole_s
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Hashed, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
@@ -39,9 +40,6 @@ from lucidnode.node.client.errors import (
 
 _ANSWER_S = 15.0
 """Connecting included, and what the store needs to make a body durable."""
-
-_SLOWEST_BYTES = 32 * 1024
-"""Bytes a second. A transfer below this rate counts as dead; eight at once fit 2 Mbit/s."""
 
 _PAGE_KEYS = 1000
 
@@ -103,20 +101,20 @@ class ObjectBucket:
                 body = await self._body(answer, size, limit)
                 hasher.update(body)
             else:
-                limit.reschedule(asyncio.get_running_loop().time() + self._deadline(size))
-                body = await answer.body_straight(size, hasher.update)
+                came = still_coming(limit, size, self._answer_s)
+
+                def take(piece: memoryview) -> None:
+                    hasher.update(piece)
+                    came(len(piece))
+
+                body = await answer.body_straight(size, take)
         return Hashed(body, hasher.digest())
 
     async def _body(self, answer: HttpAnswer, size: int | None, limit: asyncio.Timeout) -> bytes:
         """Return the body of *answer*, which has *size* bytes, if that is known; *limit* becomes its own."""
-        now = asyncio.get_running_loop().time()
-        if size is None:  # then its time grows as it comes, or a trickle would have minutes
-            return await answer.body(
-                MAX_OBJECT_BYTES, lambda come: limit.reschedule(now + self._deadline(come))
-            )
-        limit.reschedule(now + self._deadline(size))
-        body = await answer.body(size)
-        if len(body) != size:
+        came = still_coming(limit, size, self._answer_s)
+        body = await answer.body(MAX_OBJECT_BYTES if size is None else size, came)
+        if size is not None and len(body) != size:
             raise Unavailable(f"The {self._name} cut an object short.")
         return body
 
@@ -315,7 +313,7 @@ class ObjectBucket:
             ) from error
 
     def _deadline(self, size: int) -> float:
-        return self._answer_s + size / _SLOWEST_BYTES
+        return whole_s(self._answer_s, size)
 
 
 def _is_listing_of(folder: str, last: str | None, keys: list[str]) -> bool:

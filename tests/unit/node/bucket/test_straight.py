@@ -16,6 +16,8 @@ from lab.private_ca import make_authority
 from raw_store import CLOSE, RawStore, answer, bucket_at
 
 from lucidnode.node.bucket import straight
+from lucidnode.node.bucket.body_time import still_coming
+from lucidnode.node.bucket.errors import Unreachable
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.errors import Unavailable
 
@@ -134,6 +136,56 @@ def test_a_body_that_is_cut_is_none(run: Run) -> None:
             assert await bucket.get(ENTRY) == b"next"
 
     run(asked())
+
+
+@pytest.mark.parametrize("come", [100, 200_000])
+def test_a_connection_on_which_nothing_more_comes_is_dead_however_long_the_body(
+    run: Run, come: int
+) -> None:
+    """A network that went away does not say so; the time of three MiB would be a minute and a half."""
+
+    async def asked() -> None:
+        store = RawStore([whole(BODY)])
+        for _ in range(2):
+            store.scripts.append([whole(BODY)[:come], 60.0])
+        async with store.serving() as endpoint, asyncio.timeout(25):
+            bucket = bucket_at(endpoint, answer_s=0.2)
+            for verb in (bucket.block, bucket.get):
+                with pytest.raises(Unreachable, match="in time"):
+                    await verb(BLOCK)
+
+    run(asked())
+
+
+async def test_a_body_is_waited_for_as_long_as_it_comes_and_no_longer_than_its_bytes_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Limit:
+        at = 0.0
+        is_over = False
+
+        def expired(self) -> bool:
+            return self.is_over
+
+        def reschedule(self, when: float) -> None:
+            self.at = when
+
+    now, limit = [100.0], Limit()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    for size, ends in ((65_536, [105.0, 106.0, 107.0]), (None, [105.0, 105.5, 107.0])):
+        now[0] = 100.0
+        came = still_coming(limit, size, 5.0)  # type: ignore[arg-type]
+        at = [limit.at]
+        for seconds, count in ((1.0, 16_384), (4.0, 65_536)):
+            now[0] = 100.0 + seconds
+            came(count)
+            at.append(limit.at)
+        assert at == ends
+        limit.is_over = True
+        now[0] = 200.0
+        came(65_536)
+        assert limit.at == ends[-1], "it may be ending in this moment"
+        limit.is_over = False
 
 
 def test_a_block_that_is_given_up_midway_takes_its_connection_along(run: Run) -> None:
