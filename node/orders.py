@@ -61,7 +61,10 @@ class Orders:
         }
 
     async def clear_cache(self) -> None:
-        """Drop every cached block, and what is about to become one."""
+        """Drop every cached block, and what is about to become one.
+
+        Raises Unavailable when the disk of the cache fails or hangs.
+        """
         await self._uploads.settle()
         await self._cache.clear()
 

@@ -223,9 +223,10 @@ async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int, i
     async with DaemonClient(home / SOCKET_FILE) as client:
         with spinner("looking…"):
             found = await blocks_of(client.file_blocks, status, paths)
-        for each in found:
-            evicted = await evict(client.file_blocks, each)
-            blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
+        with spinner("letting go…"):
+            for each in found:
+                evicted = await evict(client.file_blocks, each)
+                blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
     waiting = sum(each.loose + each.bytes_at("waiting") for each in found)
     return Evicted(blocks, freed), waiting, sum(len(each.at("cache")) for each in found) - blocks
 

@@ -71,10 +71,10 @@ class BlocksForPeople:
         )
 
     async def evict(self, wish: bytes) -> bytes:
-        """Have the blocks of a BlocksOf leave the cache, and say what went. Raises Malformed.
+        """Have the blocks of a BlocksOf leave the cache, and say what went.
 
         What waits for its upload is not in the cache, and stays; what was saved a moment ago may be
-        on its way there.
+        on its way there. Raises Malformed, and Unavailable when the disk of the cache fails or hangs.
         """
         _, blocks = _read(wish)
         await self._uploads.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 
 from cachetools import LRUCache
@@ -10,12 +11,16 @@ from cachetools import LRUCache
 from lucidnode.node.blocks.upload_queue import QueuedUploads, UploadKey
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Unavailable
 
 COMMIT_GRACE_S = 10.0
 """Seconds that an uploaded block waits for its commit before it is released all the same.
 
 The bucket has it, so nothing depends on this; a commit may never come when a mount died before
 it had one to make. It is less than a writer waits who finds staging full."""
+
+STUCK_S = 15.0
+"""Seconds after which a disk that moves one block hangs: more than the cache waits (node/cache/attachment.py)."""
 
 _EXPIRE_INTERVAL_S = 1.0
 _REMEMBERED = 65536
@@ -31,6 +36,9 @@ class StagingReleases:
         self._uncommitted: deque[tuple[float, UploadKey]] = deque()  # by boot time of their upload
         self._released: LRUCache[UploadKey, None] = LRUCache(_REMEMBERED)
         self._due: asyncio.Queue[UploadKey | asyncio.Future[None]] = asyncio.Queue()
+        self._settling: set[asyncio.Future[None]] = set()
+        self._at_it_since = math.inf
+        """When the block began to move that is on its way out now, by the boot clock."""
 
     def expect_commit(self, key: UploadKey) -> None:
         """Note that *key* was uploaded: it is released once committed, or after COMMIT_GRACE_S."""
@@ -57,10 +65,17 @@ class StagingReleases:
         return key in self._released
 
     async def settle(self) -> None:
-        """Return once all that is due by now has left staging, and lies in the cache."""
+        """Return once all that is due by now has left staging, and lies in the cache.
+
+        Raises Unavailable when the disk has been at one block for STUCK_S.
+        """
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._due.put_nowait(passed)
-        await passed
+        self._settling.add(passed)
+        try:
+            await passed
+        finally:
+            self._settling.discard(passed)
 
     async def run(self) -> None:
         """Release what is due until cancelled."""
@@ -75,7 +90,11 @@ class StagingReleases:
                 if not due.done():  # who waits may have given up
                     due.set_result(None)
                 continue
-            await self._staging.release(*due)
+            self._at_it_since = self._clock.boot()
+            try:
+                await self._staging.release(*due)
+            finally:
+                self._at_it_since = math.inf
             self.released(due)
 
     async def _expire(self) -> None:
@@ -85,3 +104,15 @@ class StagingReleases:
                 self._uncommitted and self._clock.boot() - self._uncommitted[0][0] >= COMMIT_GRACE_S
             ):
                 self.release_soon(self._uncommitted.popleft()[1])
+            if self._clock.boot() - self._at_it_since >= STUCK_S:
+                self._give_up_settling()
+
+    def _give_up_settling(self) -> None:
+        for passed in self._settling:
+            if not passed.done():
+                passed.set_exception(
+                    Unavailable(
+                        "The disk of the cache does not answer",
+                        "what was saved last is still on its way into it; look at that disk",
+                    )
+                )

@@ -133,7 +133,10 @@ class Uploads:
         return [block for block in blocks if self._is_uploaded((project, block))]
 
     async def settle(self) -> None:
-        """Return once what is in the bucket by now, and committed, has gone from staging into the cache."""
+        """Return once what is in the bucket by now, and committed, has gone from staging into the cache.
+
+        Raises Unavailable when the disk lets nothing get there.
+        """
         await self._releases.settle()
 
     async def gone(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:

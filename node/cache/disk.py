@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 
 from lucidnode.node.cache.accounting import Pinned
 from lucidnode.node.cache.attachment import BATCH, AttachedDirectory
-from lucidnode.node.cache.change import Insertion, Whose
+from lucidnode.node.cache.change import CacheChange, Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy, disk_bytes
 from lucidnode.node.cache.held_file import HeldFile
@@ -29,7 +29,8 @@ from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt
+from lucidnode.node.client.disk_words import said_by
+from lucidnode.node.client.errors import Corrupt, Unavailable
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
 
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between rounds of maintenance, and so the most that the index is behind."""
+
+_BATCH_S = 30.0
+"""Seconds after which a disk that deletes a batch counts as hanging: a loaded one may seek for each file."""
 
 _NO_FAULT_OF_A_BLOCK = {
     errno.ESTALE,
@@ -201,43 +205,69 @@ class DiskCache:
         return accounting.kept_bytes + disk_bytes(size) <= accounting.kept_room
 
     async def clear(self) -> int:
-        """Drop every block that is not pinned, and return the bytes of disk that were freed."""
+        """Drop every block that is not pinned, and return the bytes of disk that were freed.
+
+        Raises Unavailable when the disk fails or hangs: what is left stays.
+        """
         before = self._disk.accounting.bytes
         directory = self._disk.directory
         while directory is not None and directory is self._disk.directory:
             batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes, BATCH)
-            if not batch or await self._removed(directory, batch) is None:
+            if not batch:
                 break
+            if (fault := (await self._removed(directory, batch)).fault) is not None:
+                raise self._failing(fault)
         return max(0, before - self._disk.accounting.bytes)
 
     async def evict(self, blocks: Iterable[BlockId]) -> tuple[int, int]:
-        """Drop those of *blocks* that are held, and not pinned; return how many went, and their bytes of disk."""
+        """Drop those of *blocks* that are held, and not pinned; return how many went, and their bytes of disk.
+
+        Raises as `clear`.
+        """
+        count, freed, fault = await self._let_go(blocks)
+        if fault is not None:
+            raise self._failing(fault)
+        return count, freed
+
+    async def _let_go(self, blocks: Iterable[BlockId]) -> tuple[int, int, OSError | None]:
+        """Do as `evict`, and return why not all went if the disk failed."""
         directory = self._disk.directory
         held = [block for block in dict.fromkeys(blocks) if self._may_go(block)]
         sizes = {block: disk_bytes(self._disk.accounting.size(block)) for block in held}
         gone: list[BlockId] = []
-        while held and directory is not None and directory is self._disk.directory:
+        fault: OSError | None = None
+        while (
+            held and fault is None and directory is not None and directory is self._disk.directory
+        ):
             # Looked at again: others change the cache between two batches.
             batch = [block for block in held[:BATCH] if self._may_go(block)]
-            removed = await self._removed(directory, batch)
-            if removed is None:
-                break
-            gone += removed
+            change = await self._removed(directory, batch)
+            gone += change.removed
+            fault = change.fault
             del held[:BATCH]
-        return len(gone), sum(sizes[block] for block in gone)
+        return len(gone), sum(sizes[block] for block in gone), fault
 
     def _may_go(self, block: BlockId) -> bool:
         accounting = self._disk.accounting
         return block in accounting and not accounting.is_kept(block)
 
-    async def _removed(
-        self, directory: CacheDirectory, blocks: list[BlockId]
-    ) -> list[BlockId] | None:
-        """Delete *blocks*, which are held; return which of them went, None if the disk failed."""
+    async def _removed(self, directory: CacheDirectory, blocks: list[BlockId]) -> CacheChange:
+        """Delete *blocks*, which are held, and return what came of it."""
+        if self._disk.writing.left_alone:
+            return CacheChange(fault=OSError(errno.EIO, "its disk is left alone for now"))
         changing = self._disk.change(directory, blocks)
-        await asyncio.wait({changing})
-        change = changing.result()
-        return None if change.fault is not None else change.removed
+        await asyncio.wait({changing}, timeout=_BATCH_S)
+        if changing.done():
+            return changing.result()
+        hanging = OSError(errno.ETIMEDOUT, f"no answer for {_BATCH_S:g} s")
+        self._disk.writing.failed(hanging)
+        return CacheChange(fault=hanging)
+
+    def _failing(self, fault: OSError) -> Unavailable:
+        return Unavailable(
+            f"The cache in {self._path} fails ({said_by(fault)})",
+            "what it holds stays; look at its disk",
+        )
 
     def resize(self, limit: int, min_free: int) -> None:
         """Go by other bounds, as of `open`, from now on; what is too much begins to go at once."""
@@ -345,7 +375,7 @@ class DiskCache:
         )
         if not self._disk.writing.left_alone:
             # In batches: what is to be kept meanwhile waits for one of them at most.
-            gone, _ = await self.evict(evictees)
+            gone, _, _ = await self._let_go(evictees)
             self._evicted_blocks += gone
 
 

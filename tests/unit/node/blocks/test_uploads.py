@@ -179,6 +179,20 @@ async def test_what_was_committed_a_moment_ago_lies_in_the_cache_once_that_is_wa
         assert all(map(cache.holds, named))
 
 
+async def test_who_waits_for_what_was_committed_hears_of_a_disk_that_hangs(node: Node) -> None:
+    async with node.running() as (uploads, staging, cache):
+        ids = await node.stages(2)
+        await uploads.add(PROJECT, ids)
+        await uploads.wait_for(PROJECT, ids)
+        async with staging._books:  # as while the disk deletes a file of it
+            uploads.committed(PROJECT, ids)
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="does not answer"):
+                    await uploads.settle()
+        await uploads.settle()
+        assert all(map(cache.holds, ids))
+
+
 async def test_an_uploaded_block_without_a_commit_is_released_after_a_grace(node: Node) -> None:
     async with node.running() as (uploads, staging, cache):
         ids = await node.stages(3)

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +18,13 @@ import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
+from lucidnode.node.cache import disk
 from lucidnode.node.cache.arriving import ArrivingFiles
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
 
@@ -389,6 +391,40 @@ async def test_clearing_drops_everything_and_says_how_much(tmp_path: Path) -> No
         assert files_in(tmp_path) == {}
         assert await cache.clear() == 0
         await filled(cache, 1)
+
+
+async def test_who_has_blocks_go_hears_of_a_disk_that_hangs_and_is_not_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "_BATCH_S", 0.05)
+    well = threading.Event()
+    told: list[str] = []
+    async with opened(tmp_path, told=told) as cache:
+        ids = await filled(cache, 3)
+        hanging = cache._disk.writing.begin(well.wait)
+        try:
+            with pytest.raises(Unavailable, match=r"no answer for 0\.05 s"):
+                await cache.evict(ids[:1])
+            with pytest.raises(Unavailable, match="left alone for now"):
+                await cache.clear()
+        finally:
+            well.set()
+        await hanging
+        await cache._disk.writing.begin(lambda: None)  # behind all that was begun
+        assert [cache.holds(block) for block in ids] == [False, True, True]
+    assert "no answer" in told[0]
+
+
+async def test_who_has_blocks_go_hears_that_the_disk_fails(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with opened(tmp_path / "cache", told=told) as cache:
+        ids = await filled(cache, 3)
+        (tmp_path / "cache").rename(tmp_path / "elsewhere")
+        with pytest.raises(Unavailable, match="was removed"):
+            await cache.evict(ids[:1])
+        with pytest.raises(Unavailable, match="left alone"):
+            await cache.clear()
+    assert "was removed" in told[0]
 
 
 async def test_what_is_evicted_by_name_goes_and_nothing_else(tmp_path: Path) -> None:
