@@ -12,7 +12,7 @@ from lucidnode.cli.background import ensure_daemon, facts_if_running
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.node_key_at_hand import find_node_key, give_to_agent, membership_of_agent
 from lucidnode.cli.output import size
-from lucidnode.cli.progress import transferred
+from lucidnode.cli.progress import work_left
 from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.config import cache_directory, load_config
 
@@ -35,7 +35,7 @@ def move_cache_to(home: Path, directory: str | None) -> None:
     ran = asyncio.run(facts_if_running(home, "status")) is not None
     click.get_current_context().invoke(exit_command)
     held = size_of_cache(old)
-    with transferred("moving the cache", held) as show:
+    with work_left("moving the cache", held, in_bytes=True) as show:
         move_cache(home, new, show)
     click.echo(f"the cache is in {new} from now on, with the {size(held)} it holds", err=True)
     if not ran:

@@ -21,7 +21,7 @@ from lucidnode.blocks_of_paths import (
 )
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, counted, in_blocks, printable, show_json, show_table, size
-from lucidnode.cli.progress import spinner, transferred
+from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cut_media import bytes_of, media_of
 from lucidnode.media_search import MediaSearch
 from lucidnode.node.client.daemon_socket.client import DaemonClient
@@ -206,7 +206,7 @@ async def _warmed(home: Path, looks: _Looks) -> tuple[list[PathBlocks], WarmedBl
         missing = sum(
             {block: each.sizes[block] for each in found for block in each.at("away")}.values()
         )
-        with transferred("warming", missing) as came:
+        with work_left("warming", missing, in_bytes=True) as came:
             warmed = await warm(client.blocks, found, came)
         if warmed.unkept:
             raise Refused(

@@ -107,8 +107,8 @@ def test_a_terminal_is_shown_no_colour_where_no_color_says_so(no_color: str) -> 
     """In a process of its own on a real terminal: with colours but for NO_COLOR, a table and a bar of progress."""
     code = (
         "from lucidnode.cli.output import show_table;"
-        "from lucidnode.cli.progress import transferred;"
-        "bar = transferred('warming', 100); bar.__enter__()(50); bar.__exit__(None, None, None);"
+        "from lucidnode.cli.progress import work_left;"
+        "bar = work_left('warming', 100, in_bytes=True); bar.__enter__()(50); bar.__exit__(None, None, None);"
         "show_table(['name'], [['demo']])"
     )
     ours, terminal = os.openpty()
@@ -129,23 +129,39 @@ def test_a_terminal_is_shown_no_colour_where_no_color_says_so(no_color: str) -> 
 @pytest.mark.parametrize(
     ("bar", "steps"),
     [
-        ("bytes_left('uploading')", "9_000_000, 6_000_000, 3_000_000"),
-        ("work_left('exporting', 9_000_000, in_bytes=True)", "3_000_000, 3_000_000, 1"),
+        ("bytes_left(doing)", "9_000_000, 6_000_000, 3_000_000"),
+        ("work_left(doing, 9_000_000, in_bytes=True)", "3_000_000, 3_000_000, 1"),
     ],
 )
-def test_what_takes_long_has_a_rate_and_the_time_left(bar: str, steps: str) -> None:
-    code = (
+def test_what_takes_long_has_a_rate_and_the_time_left_behind_any_path(bar: str, steps: str) -> None:
+    text = _on_a_terminal(
         "import time; from lucidnode.cli.progress import bytes_left, work_left\n"
+        f"doing = 'copying [/x]\\x1b[2J ' + 30 * '/a-long-name'\n"
         f"with {bar} as show:\n for done in ({steps}):\n  show(done); time.sleep(0.2)"
     )
+    assert re.search(rb"[0-9.]+ MB/s", text), text
+    assert re.search(rb"0:00:0[0-9]", text), text
+    assert rb"copying [/x]\x1b[2J" in text, "others chose the name, which is text and nothing else"
+
+
+def test_words_beside_a_spinner_are_text_and_nothing_else() -> None:
+    text = _on_a_terminal(
+        "from lucidnode.cli.progress import spinner\n"
+        "with spinner('looking through a[/x]\\x1b[2J') as show: show('b[/y]\\x1b[2J')"
+    )
+    assert rb"b[/y]\x1b[2J" in text
+    assert b"\x1b[2J" not in text
+
+
+def _on_a_terminal(code: str) -> bytes:
+    """Return what *code* writes to a terminal of 80 columns, in a process of its own."""
     ours, terminal = os.openpty()
     with open(ours, "rb", buffering=0):
-        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "NO_COLOR": "1"}
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "NO_COLOR": "1"}
         command = [sys.executable, "-P", "-c", code]
         subprocess.run(
             command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, check=True
         )
         text = os.read(ours, 65536)
     os.close(terminal)
-    assert re.search(rb"[0-9.]+ MB/s", text), text
-    assert re.search(rb"0:00:0[0-9]", text), text
+    return text
