@@ -235,5 +235,9 @@ def main() -> NoReturn:
 
 
 def _fail(words: str, code: int) -> NoReturn:
-    click.echo(f"lucidnode: {words}", err=True)
+    from lucidnode.cli.output import printable  # noqa: PLC0415  # as above
+
+    # Advice may have several lines; names in it are others' to choose.
+    shown = "\n".join(printable(line) for line in words.split("\n"))
+    click.echo(f"lucidnode: {shown}", err=True)
     sys.exit(code)

@@ -20,7 +20,7 @@ from lucidnode.cli.given import (
 )
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.node_key_at_hand import have_node_key
-from lucidnode.cli.output import as_json, counted, in_blocks, show_json, size
+from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_line, size
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.new_studio import BucketSpec
@@ -187,9 +187,9 @@ def _copy(home: Path, place: BucketSpec, *, wants_json: bool) -> None:
             err=True,
         )
     for key in told.damaged[:_SHOWN]:
-        click.echo(f"  damaged in the old bucket, and copied as it is: {key}", err=True)
+        show_line(f"  damaged in the old bucket, and copied as it is: {key}", err=True)
     for key in told.left_out[:_SHOWN]:
-        click.echo(f"  left out, since it is no object of ours: {key}", err=True)
+        show_line(f"  left out, since it is no object of ours: {key}", err=True)
     if told.damaged or told.left_out:
         raise click.ClickException(
             f"{counted(len(told.damaged), 'block')} damaged, {counted(len(told.left_out), 'object')} "

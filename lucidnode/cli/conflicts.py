@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, confirm, counted, show_json
+from lucidnode.cli.output import as_json, confirm, counted, show_json, show_line
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.fs.errors import MountPointMissing
 from lucidnode.fs.replica.conflict_name import (
@@ -69,7 +69,7 @@ def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:
         return
     for mount in found:
         for path in mount["conflicts"]:
-            click.echo(str(Path(mount["mountpoint"]) / path))
+            show_line(str(Path(mount["mountpoint"]) / path))
     if not any(mount["conflicts"] for mount in found):
         click.echo("no conflicts", err=True)
 
@@ -100,7 +100,7 @@ def conflicts_keep(home: Path, whose: str, files: tuple[Path, ...], yes: bool) -
     }
     choices = [_choice(file, names, keeps_mine=whose == "mine") for file in files]
     for choice in choices:
-        click.echo(choice.words, err=True)
+        show_line(choice.words, err=True)
     confirm("The other versions are removed, on all workstations. Go on?", yes=yes)
     for choice in choices:
         if choice.keeps_copy:

@@ -12,7 +12,7 @@ import msgspec
 
 from lucidnode.cli.background import facts
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json
+from lucidnode.cli.output import as_json, printable
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
@@ -116,4 +116,6 @@ def line_of(event: ProjectEvent | MissedEvents) -> str:
     old = f" from {msgspec.json.encode(event.old_path).decode()}" if event.old_path else ""
     state = f" ({event.state})" if event.state != "cloud" else ""
     who = f"{event.member} on {event.workstation}" if event.member else event.workstation
-    return f"{at:%Y-%m-%d %H:%M:%S} {event.seq} {event.event} {path}{old}{state} by {who}"
+    return printable(
+        f"{at:%Y-%m-%d %H:%M:%S} {event.seq} {event.event} {path}{old}{state} by {who}"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.mounted_project import offering_paths
-from lucidnode.cli.output import as_json, counted, show_json, size
+from lucidnode.cli.output import as_json, counted, show_json, show_line, size
 from lucidnode.cli.past_input import given_path, hinting, not_there, opened_past
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.secrets_input import passphrase_file
@@ -109,9 +109,9 @@ def export_command(
     else:
         there = f"; {told.unchanged:,} were there" if told.unchanged else ""
         what = "the archive" if is_stream else target
-        click.echo(f"{what} has {counted(told.files, 'file')}, {size(told.size)}{there}", err=True)
+        show_line(f"{what} has {counted(told.files, 'file')}, {size(told.size)}{there}", err=True)
     for where, why in told.missing[:_SHOWN]:
-        click.echo(f"  left out: {where}: {why}", err=True)
+        show_line(f"  left out: {where}: {why}", err=True)
     if told.without_attributes:
         click.echo(
             f"  {counted(told.without_attributes, 'file')} without all attributes, owners or times: the "

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from lucidnode.cli.child import ChildFailed
 from lucidnode.cli.exit_codes import Exit, exit_code
+from lucidnode.cli.output import printable
 from lucidnode.discovery.errors import DiscoveryError
 from lucidnode.fs.errors import FsError
 from lucidnode.node.client.errors import NodeError
@@ -36,7 +37,7 @@ def failure(error: Exception) -> tuple[str, int]:
                     exit_code(cause),
                 )
             case OSError():
-                where = f"cannot use {cause.filename}: " if cause.filename else ""
+                where = f"cannot use {printable(str(cause.filename))}: " if cause.filename else ""
                 return where + (cause.strerror or str(cause)), exit_code(cause)
             case _:
                 continue

@@ -10,7 +10,7 @@ import click
 
 from lucidnode.bucket_objects import BucketObjects, open_objects
 from lucidnode.cli.exit_codes import Exit
-from lucidnode.cli.output import as_json, counted, in_blocks, show_json
+from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_line
 from lucidnode.cli.past_input import OpenPast, opened_past
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.project_names import offering_projects
@@ -262,15 +262,15 @@ def _show(told: _Told) -> None:
         click.echo(f"{spare}: needed by no version; on their way, or left over")
     click.echo(_REPLICA[told.replica].format(name=told.name))
     for path in told.differing[:_SHOWN]:
-        click.echo(f"  differs here: {path}")
+        show_line(f"  differs here: {path}")
     if told.stopped:
-        click.echo(f"the journal could not be read on behind entry {told.head}: {told.stopped}")
+        show_line(f"the journal could not be read on behind entry {told.head}: {told.stopped}")
     for folder in ("roster", "journal", "checkpoint", "block", "project"):
         of_it = [each for each in told.found if each.folder == folder]
         for each in of_it[:_SHOWN]:
-            click.echo(f"{each.amiss}: {folder} {each.name}: {each.why}")
+            show_line(f"{each.amiss}: {folder} {each.name}: {each.why}")
             for path in told.files.get(each, [])[:_SHOWN]:
-                click.echo(f"  touches: {path}")
+                show_line(f"  touches: {path}")
         if len(of_it) > _SHOWN:
             click.echo(f"  and {len(of_it) - _SHOWN:,} more; --json names all")
         if harm := [each for each in of_it if each.is_harm]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.cloud_progress import cloud_progress
-from lucidnode.cli.output import as_json, counted, show_json, size
+from lucidnode.cli.output import as_json, counted, show_json, show_line, size
 from lucidnode.cli.own_mount import mounted_for
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.project_names import offering_projects
@@ -144,7 +144,7 @@ def _tell(told: Imported, directory: Path, project: str, *, wants_json: bool) ->
             err=True,
         )
     for where, why in told.left_out[:_SHOWN]:
-        click.echo(f"  left out: {where}: {why}", err=True)
+        show_line(f"  left out: {where}: {why}", err=True)
     if told.without_attributes:
         click.echo(
             f"  {counted(told.without_attributes, 'file')} without all attributes, owners or times",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import click
 from lucidnode.cli.background import facts
 from lucidnode.cli.lock_orders import holder, ordered, taken_when_free
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json, confirm, show_json, show_table
+from lucidnode.cli.output import as_json, confirm, minute_of, show_json, show_line, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.cli.workstation_lock import lock_workstation
@@ -102,7 +101,7 @@ def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
                     Path(each["mountpoint"]) / each["path"],
                     _called(each["device"]),
                     "somebody locked it" if each["taken"] else "it is open",
-                    _at(each["since_ns"]),
+                    minute_of(each["since_ns"]),
                 ]
                 for each in leases
             ],
@@ -187,7 +186,7 @@ def lock_break(home: Path, files: tuple[Path, ...], yes: bool, wants_json: bool)
     """
     for file in files:
         if (who := holder(file)) is not None:
-            click.echo(f"{file}: {who} has it", err=True)
+            show_line(f"{file}: {who} has it", err=True)
     confirm("What is written there from now on becomes a conflict copy. Go on?", yes=yes)
     _order(home, files, "break", "free", wants_json=wants_json)
 
@@ -206,7 +205,7 @@ def _tell(files: tuple[Path, ...], done: str, *, wants_json: bool) -> None:
         show_json({"files": [{"path": str(file), "device": holder(file)} for file in files]})
         return
     for file in files:
-        click.echo(f"{file}: {done}", err=True)
+        show_line(f"{file}: {done}", err=True)
 
 
 def _show_tokens(files: list[dict[str, Any]]) -> None:
@@ -231,10 +230,6 @@ def _holders(holders: list[dict[str, Any]]) -> str:
         for each in holders
     )
     return ", ".join(told)
-
-
-def _at(since_ns: int) -> str:
-    return datetime.fromtimestamp(since_ns / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _called(device: str | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from lucidnode.cli.background import facts, facts_if_running
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json, show_facts, show_json
+from lucidnode.cli.output import as_json, printable, show_facts, show_json
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.daemon_socket.client import DaemonClient
@@ -104,7 +104,7 @@ def line_of(request: mount_messages.AccessedFile) -> str:
     if request.name:
         about.append(f"name={msgspec.json.encode(request.name).decode()}")
     outcome = errno.errorcode.get(request.errno, str(request.errno)) if request.errno else "OK"
-    return (
+    return printable(
         f"{at:%H:%M:%S.%f} [pid:{request.pid or '-'}] {request.operation} "
         f"({', '.join(about)}): {outcome} <{request.seconds:.6f}>"
     )

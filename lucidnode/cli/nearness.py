@@ -20,7 +20,7 @@ from lucidnode.blocks_of_paths import (
     warm,
 )
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, counted, in_blocks, printable, show_json, show_table, size
+from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_line, show_table, size
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cut_media import bytes_of, media_of
 from lucidnode.media_search import MediaSearch
@@ -185,7 +185,7 @@ def _media(timeline: Path, handles_s: float, folders: Sequence[Path]) -> dict[Pa
             f"none of the {counted(len(missing), 'file')} of {timeline.name} is below there"
         )
     for name in list(missing)[:_NAMED]:
-        click.echo(f"nowhere below there: {printable(name)}", err=True)
+        show_line(f"nowhere below there: {name}", err=True)
     if len(missing) > _NAMED:
         click.echo(f"and {len(missing) - _NAMED} more", err=True)
     return dict(wanted)

@@ -23,6 +23,7 @@ from lucidnode.cli.output import (
     moment,
     show_facts,
     show_json,
+    show_line,
     show_table,
     size,
 )
@@ -142,7 +143,7 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             )
     for each in found["persistent"]:
         if not each["mounted"]:
-            click.echo(f"! {each['mountpoint']}: {each['project']} is not mounted: {each['cause']}")
+            show_line(f"! {each['mountpoint']}: {each['project']} is not mounted: {each['cause']}")
     if moving := found["on_their_way"]:
         click.echo()
         columns = ["on its way to the cloud", "state", "from", "left", "rate", "time left"]
@@ -157,7 +158,7 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             + "`lucidnode conflicts keep mine` or `theirs` settles one"
         )
     for each in found["indexers"]:
-        click.echo(_indexer(each))
+        show_line(_indexer(each))
     for each in found["collections"]:
         click.echo(f"{each['mountpoint']}: {_collection(each)}")
     for each in found["rekeys"]:

@@ -68,6 +68,11 @@ def printable(text: str) -> str:
     )
 
 
+def show_line(words: str, *, err: bool = False) -> None:
+    """Print *words*, which tell of names that others chose, as one line of standard output or error."""
+    click.echo(printable(words), err=err)
+
+
 def size(count: float) -> str:
     """Return bytes in the powers of ten in which storage and bandwidth are sold."""
     value = float(count)

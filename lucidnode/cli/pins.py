@@ -15,7 +15,7 @@ import click
 from lucidnode.blocks_of_paths import PathBlocks, blocks_of, located
 from lucidnode.cli.background import facts
 from lucidnode.cli.nearness import here, share
-from lucidnode.cli.output import as_json, show_json, show_table, size
+from lucidnode.cli.output import as_json, show_json, show_line, show_table, size
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.errors import FileMissing, MountPointMissing
 from lucidnode.fs.replica.inode import ROOT
@@ -74,7 +74,7 @@ def pin_set(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
         if each.found is not None:
             missing = each.found.bytes - here(each.found)
             rest = f"; {size(missing)} are being fetched" if missing else ", and here"
-            click.echo(f"{each.path} is pinned: {size(each.found.bytes)}{rest}", err=True)
+            show_line(f"{each.path} is pinned: {size(each.found.bytes)}{rest}", err=True)
 
 
 @pin_command.command("list")
@@ -141,7 +141,7 @@ def pin_unset(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
         show_json({"unpinned": [str(path) for path in paths]})
         return
     for path in paths:
-        click.echo(f"{path} is pinned no more", err=True)
+        show_line(f"{path} is pinned no more", err=True)
 
 
 async def _set(home: Path, paths: tuple[Path, ...]) -> list[_Pinned]:

@@ -12,7 +12,7 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli.membership_input import unlocked
-from lucidnode.cli.output import confirm
+from lucidnode.cli.output import confirm, show_line
 from lucidnode.cli.past_input import known_project
 from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.repairing_blocks import repair_blocks
@@ -226,7 +226,7 @@ def _blocks(count: int) -> str:
 
 def _list(what: str, paths: Sequence[str]) -> None:
     for path in paths[:_SHOWN]:
-        click.echo(f"  {what}: {path}")
+        show_line(f"  {what}: {path}")
     if len(paths) > _SHOWN:
         click.echo(f"  and {len(paths) - _SHOWN} more")
 

@@ -11,7 +11,7 @@ import click
 
 from lucidnode.bucket_objects import open_objects
 from lucidnode.cli.exit_codes import Exit
-from lucidnode.cli.output import confirm, counted
+from lucidnode.cli.output import confirm, counted, show_line
 from lucidnode.cli.past_input import OpenPast, opened_past
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.fs.fsck.amiss_blocks import (
@@ -129,6 +129,6 @@ async def _put_back(opened: OpenPast, blocks: Sequence[BlockId]) -> list[BlockId
 def _list(what: str, needed: NeededBlocks, blocks: Sequence[BlockId]) -> None:
     paths = sorted({path for found in needed.files(blocks).values() for path in found})
     for path in paths[:_SHOWN]:
-        click.echo(f"  {what}: {path}")
+        show_line(f"  {what}: {path}")
     if len(paths) > _SHOWN:
         click.echo(f"  and {len(paths) - _SHOWN:,} more")

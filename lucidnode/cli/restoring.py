@@ -11,7 +11,7 @@ import click
 from lucidnode.cli.cloud_progress import cloud_progress
 from lucidnode.cli.looking_back import LookedBack, all_option, looked_back, since_option
 from lucidnode.cli.mounted_project import offering_paths
-from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
+from lucidnode.cli.output import as_json, confirm, counted, show_json, show_line, show_table, size
 from lucidnode.cli.past_input import (
     GivenPath,
     OpenPast,
@@ -302,7 +302,7 @@ async def seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
 
 def _show_replaced(told: Survey) -> None:
     for path in told.paths[:_SHOWN]:
-        click.echo(f"  has another content now: {path}", err=True)
+        show_line(f"  has another content now: {path}", err=True)
     if told.replaced > _SHOWN:
         click.echo(f"  and {told.replaced - _SHOWN} more", err=True)
 
@@ -335,9 +335,9 @@ def _tell(
         parts.append(f"{told.replaced} replaced (version {head} and before have their content)")
     if told.unchanged:
         parts.append(f"{told.unchanged} as they were already")
-    click.echo("; ".join(parts), err=True)
+    show_line("; ".join(parts), err=True)
     for each in conflicts:
-        click.echo(f"  somebody was quicker, so it is at: {each}", err=True)
+        show_line(f"  somebody was quicker, so it is at: {each}", err=True)
 
 
 def _list(

@@ -15,7 +15,7 @@ import click
 
 from lucidnode.blocks_of_paths import located, places_of, uses_of
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, counted, show_json, show_table, size
+from lucidnode.cli.output import as_json, counted, show_json, show_line, show_table, size
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.file_blocks import BlockPlace, BlockUse, WhyPassedOver
 from lucidnode.node.client.ids import BlockId
@@ -74,7 +74,7 @@ def why_command(home: Path, file: Path, each_block: bool, wants_json: bool) -> N
     if looked.loose:
         rows.append(["", size(looked.loose), "", "on this disk, in no block yet", "", "", ""])
     if not rows:
-        click.echo(f"{file} has no content", err=True)
+        show_line(f"{file} has no content", err=True)
         return
     show_table(["from", "bytes", "blocks", "is", "came from", "took", "at"], rows)
     if held := _withheld(looked.parts):

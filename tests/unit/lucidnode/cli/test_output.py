@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from lucidnode.cli.app import main
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
-from lucidnode.cli.output import counted, in_blocks, show_facts, show_json, show_table, size
+from lucidnode.cli.output import (
+    counted,
+    in_blocks,
+    show_facts,
+    show_json,
+    show_line,
+    show_table,
+    size,
+)
 from lucidnode.fs.errors import NoSpace, WrongPassphrase
 from lucidnode.node.bucket.errors import WrongBucket
 
@@ -93,13 +102,28 @@ def test_names_of_files_are_shown_as_they_are_and_steer_nothing(
     names = ["[red]cut[/red]", "a:smile:b", "\x1b[31mred", "two\nlines", "caf\udce9", "žluť 影.mov"]
     show_table(["file"], [[name] for name in names])
     show_facts([("file", name) for name in names])
+    for name in names:
+        show_line(f"left out: {name}")
     out = capsys.readouterr().out
     shown = [*names[:2], "\\x1b[31mred", "two\\nlines", "caf\\udce9", names[-1]]
     assert [line.strip() for line in out.splitlines()] == [
         "file",
         *shown,
         *(f"file  {name}" for name in shown),
+        *(f"left out: {name}" for name in shown),
     ]
+
+
+def test_why_a_command_failed_steers_no_terminal_whatever_the_file_is_called(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "cut\x1b[2J\nlucidnode: forged"
+    line, _ = failure(FileNotFoundError(2, "No such file or directory", name))
+    assert line == "cannot use cut\\x1b[2J\\nlucidnode: forged: No such file or directory"
+    monkeypatch.setattr(sys, "argv", ["lucidnode", "cut\x1b[2J"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "cut\\x1b[2J" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
