@@ -120,10 +120,10 @@ def test_why_a_command_failed_steers_no_terminal_whatever_the_file_is_called(
     name = "cut\x1b[2J\nlucidnode: forged"
     line, _ = failure(FileNotFoundError(2, "No such file or directory", name))
     assert line == "cannot use cut\\x1b[2J\\nlucidnode: forged: No such file or directory"
-    monkeypatch.setattr(sys, "argv", ["lucidnode", "cut\x1b[2J"])
+    monkeypatch.setattr(sys, "argv", ["lucidnode", "--home", "/nowhere/\x1b[2J", "cache", "show"])
     with pytest.raises(SystemExit):
         main()
-    assert "cut\\x1b[2J" in capsys.readouterr().err
+    assert "/nowhere/\\x1b[2J" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
