@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,14 +18,11 @@ from itertools import islice
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG
 
-from blake3 import blake3
-
+from lucidnode.checked_copy import LeftOut, content, copy_checked
 from lucidnode.snapshot_directory import is_snapshot_directory, walk_of_now
 
 _PART = ".lucidnode-import-"
 """What the name of a file begins with that is not whole yet; its inode number in the source follows."""
-
-_PIECE_BYTES = 1 << 20
 
 _AT_ONCE = 4
 """Files that are copied together: small ones wait for the disk one after the other."""
@@ -67,10 +64,6 @@ class Imported:
     left_out: list[tuple[str, str]] = field(default_factory=list)
     without_attributes: int = 0
     """Files of which not all attributes, owners or times could be kept."""
-
-
-class _LeftOut(Exception):
-    """A file that is not copied; the message says why."""
 
 
 def survey(source: Path) -> Found:
@@ -116,7 +109,7 @@ class TreeImport:
         *,
         replaces: bool = False,
     ) -> None:
-        """*progress* hears the bytes of what is done; from one thread at a time.
+        """*progress* hears the bytes of what is done, half of each as it is written; from several threads.
 
         With *replaces*, what has another content or other attributes there gets those of the source.
         """
@@ -125,6 +118,7 @@ class TreeImport:
         self._target = target
         self._found = found
         self._progress = progress
+        self._is_broken_off = False
         self._told = Imported(left_out=list(found.left_out))
 
     def run(self) -> Imported:
@@ -166,7 +160,7 @@ class TreeImport:
     def _guarded(self, path: str, work: Callable[[], object]) -> None:
         try:
             work()
-        except _LeftOut as error:
+        except LeftOut as error:
             self._told.left_out.append((path, str(error)))
         except OSError as error:
             if error.errno in _FATAL:
@@ -178,7 +172,7 @@ class TreeImport:
             (self._target / path).mkdir(mode=0o700)
             return
         if not S_ISDIR((self._target / path).lstat().st_mode):
-            raise _LeftOut("something else has that name there")
+            raise LeftOut("something else has that name there")
 
     def _copy_files(self) -> None:
         with ThreadPoolExecutor(_AT_ONCE, "import") as pool:
@@ -189,6 +183,7 @@ class TreeImport:
                     for task in as_completed(tasks):
                         self._guarded(tasks[task], partial(self._count, task))
             except BaseException:
+                self._is_broken_off = True  # files of hours may be under way
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
@@ -200,7 +195,6 @@ class TreeImport:
         else:
             self._told.unchanged += 1
         self._told.without_attributes += not whole
-        self._progress(size)
 
     def _copied(self, path: str) -> tuple[int, bool, bool]:
         """Copy the file *path*; return its size, whether it was not there, and whether it is dressed."""
@@ -209,26 +203,53 @@ class TreeImport:
         with os.fdopen(os.open(source, flags), "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
             if not S_ISREG(before.st_mode):
-                raise _LeftOut("it became something else meanwhile")
-            part = target.with_name(f"{_PART}{before.st_ino}")
-            if _is_there(target, before, replaces=self._replaces):
-                if target.lstat().st_nlink > 1:  # a run before was killed between both names
-                    part.unlink(missing_ok=True)
-                whole = not self._replaces or _dressed_anew(source, target, before)
-                return before.st_size, False, whole
-            part.unlink(missing_ok=True)
+                raise LeftOut("it became something else meanwhile")
+            left = before.st_size
+
+            def passed(count: int) -> None:
+                nonlocal left
+                if self._is_broken_off:
+                    raise LeftOut("the copying was broken off")
+                left -= count // 2
+                self._progress(count // 2)
+
             try:
-                _copy_checked(file.fileno(), part, before)
-                whole = _dressed(source, part, before)
-                if self._replaces:
-                    part.replace(target)
-                else:
-                    _give_name(part, target)
-            except BaseException:
-                with suppress(OSError):
-                    part.unlink()
-                raise
-        return before.st_size, True, whole
+                copied, whole = self._brought(file.fileno(), source, target, before, passed)
+            finally:
+                self._progress(left)  # its holes; all of it, if it was there or is left out
+        return before.st_size, copied, whole
+
+    def _brought(
+        self,
+        file: int,
+        source: Path,
+        target: Path,
+        before: os.stat_result,
+        passed: Callable[[int], None],
+    ) -> tuple[bool, bool]:
+        """Have *target* be what *file* holds; return whether it was not, and whether it is dressed.
+
+        *passed* hears of each byte twice: as it is written, and as it is read back.
+        """
+        part = target.with_name(f"{_PART}{before.st_ino}")
+        if _is_there(target, before, replaces=self._replaces):
+            if target.lstat().st_nlink > 1:  # a run before was killed between both names
+                part.unlink(missing_ok=True)
+            whole = not self._replaces or _dressed_anew(source, target, before)
+            return False, whole
+        part.unlink(missing_ok=True)
+        try:
+            copy_checked(file, part, before, passed)
+            whole = _dressed(source, part, before)
+            if self._replaces:
+                part.replace(target)
+            else:
+                _give_name(part, target)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        return True, whole
 
     def _make_other(self, path: str) -> None:
         source, target = self._source / path, self._target / path
@@ -282,7 +303,7 @@ class TreeImport:
 
     def _require_replaceable(self, target: Path) -> None:
         if not self._replaces or S_ISDIR(target.lstat().st_mode):
-            raise _LeftOut("something else has that name there")
+            raise LeftOut("something else has that name there")
 
     def _dress(self, path: str, target: Path) -> None:
         source = self._source / path
@@ -290,96 +311,24 @@ class TreeImport:
 
 
 def _is_there(target: Path, wanted: os.stat_result, *, replaces: bool) -> bool:
-    """Tell whether *target* is the file already. Raises _LeftOut if it is something that stays."""
+    """Tell whether *target* is the file already. Raises LeftOut if it is something that stays."""
     try:
         there = target.lstat()
     except FileNotFoundError:
         return False
-    if S_ISREG(there.st_mode) and _content(there) == _content(wanted):
+    if S_ISREG(there.st_mode) and content(there) == content(wanted):
         return True
     if replaces and not S_ISDIR(there.st_mode):
         return False
-    raise _LeftOut("another file, or another content, has that name there")
-
-
-def _content(told: os.stat_result) -> tuple[int, int]:
-    return told.st_size, told.st_mtime_ns
-
-
-def _copy_checked(source: int, part: Path, before: os.stat_result) -> None:
-    """Write the content of *source*, which was as *before*, as *part*, and read it back.
-
-    Raises _LeftOut.
-    """
-    written = _copy(source, part, before.st_size)
-    if _content(before) != _content(os.fstat(source)):
-        raise _LeftOut("it was changed while it was read: run the command again")
-    if _digest(part) != written:
-        raise _LeftOut("what was read back is not what was written")
-
-
-def _copy(source: int, part: Path, size: int) -> bytes:
-    """Write the bytes of *source* as *part*, holes as holes; return their hash."""
-    digest = blake3()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(part, flags, 0o600), "wb", buffering=0) as file:
-        at = 0
-        for begin, end in _data(source, size):
-            _hash_hole(digest, begin - at)
-            at = begin
-            while at < end:
-                piece = os.pread(source, min(_PIECE_BYTES, end - at), at)
-                if not piece:
-                    break
-                digest.update(piece)
-                file.seek(at)
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
-                at += len(piece)
-        _hash_hole(digest, size - at)
-        file.truncate(size)
-    return digest.digest()
-
-
-def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield where *file*, of *size* bytes, has data; all of it where the file system does not say."""
-    at = 0
-    while at < size:
-        try:
-            begin = os.lseek(file, at, os.SEEK_DATA)
-            end = os.lseek(file, begin, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            begin, end = at, size
-        yield begin, min(end, size)
-        at = end
-
-
-def _hash_hole(digest: blake3, length: int) -> None:
-    zeros = bytes(_PIECE_BYTES)
-    while length > 0:
-        digest.update(zeros[: min(length, _PIECE_BYTES)])
-        length -= _PIECE_BYTES
-
-
-def _digest(part: Path) -> bytes:
-    """Return the hash of what the mount gives back, not what the kernel still has in memory."""
-    digest = blake3()
-    with part.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.digest()
+    raise LeftOut("another file, or another content, has that name there")
 
 
 def _give_name(part: Path, target: Path) -> None:
-    """Call *part* *target*, if nothing is. Raises _LeftOut."""
+    """Call *part* *target*, if nothing is. Raises LeftOut."""
     try:
         os.link(part, target, follow_symlinks=False)
     except FileExistsError:
-        raise _LeftOut("another file got that name meanwhile") from None
+        raise LeftOut("another file got that name meanwhile") from None
     part.unlink()
 
 

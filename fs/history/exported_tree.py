@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_IFMT
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lucidnode.fs.errors import FormatError, KeyMissing
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.history.file_bytes import BlockBodies, FileBytes
-from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.errors import NodeError
 
@@ -76,12 +76,17 @@ class TreeExport:
         *,
         resume: bool = False,
     ) -> None:
-        """With *resume*, what an earlier export has left is finished and not begun anew."""
+        """*progress* hears bytes that are done: in sum those of `size_below`.
+
+        With *resume*, what an earlier export has left is finished and not begun anew.
+        """
         self._tree = tree
         self._resume = resume
         self._bytes = FileBytes(keys, blocks)
         self._progress = progress
         self._linked: dict[InodeNo, Path] = {}
+        self._failed: set[InodeNo] = set()
+        """Files that could not be had: under another name they are tried again, and count no more."""
         self._told = Exported()
 
     async def write(self, found: Attributes, target: Path) -> Exported:
@@ -119,6 +124,7 @@ class TreeExport:
                     await self._write_file(found, path)
                 except (NodeError, FormatError, KeyMissing) as error:
                     os.unlink(path)  # noqa: PTH108  # of a moment, as all that is done here
+                    self._failed.add(found.ino)
                     self._told.missing.append((str(path), str(error)))
                     return
             case Kind.SYMLINK:
@@ -142,7 +148,8 @@ class TreeExport:
             path.unlink()
             return False
         self._told.unchanged += 1
-        self._progress(found.size if found.kind is Kind.FILE else 0)
+        if first is None and found.kind is Kind.FILE:
+            self._progress(found.size)
         if found.nlink > 1:
             self._linked[found.ino] = first or path
         return True
@@ -152,15 +159,20 @@ class TreeExport:
         with os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0) as file:
             file.truncate(found.size)
             extents = self._tree.extents(found.ino, 0, found.size)
-            await self._fill(file.fileno(), extents)
+            left = 0 if found.ino in self._failed else found.size
+
+            async def put(offset: int, part: bytes) -> None:
+                nonlocal left
+                await asyncio.to_thread(_put, file.fileno(), part, offset)
+                done = min(len(part), left)
+                left -= done
+                self._progress(done)
+
+            try:
+                await self._bytes.each(extents, put)
+            finally:
+                self._progress(left)  # holes; or what cannot be had
         self._told.size += found.size
-
-    async def _fill(self, file: int, extents: Sequence[Extent]) -> None:
-        async def put(offset: int, part: bytes) -> None:
-            await asyncio.to_thread(_put, file, part, offset)
-            self._progress(len(part))
-
-        await self._bytes.each(extents, put)
 
     def _dress(self, found: Attributes, path: Path) -> None:
         """Give *path* the owner, mode, attributes and times of *found*, as far as this user may."""

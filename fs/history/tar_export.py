@@ -52,6 +52,7 @@ class TarExport:
         archive: BinaryIO,
         progress: Callable[[int], None],
     ) -> None:
+        """*progress* hears bytes that are done: in sum those of `size_below`."""
         self._tree = tree
         self._bytes = FileBytes(keys, blocks)
         self._archive = archive
@@ -125,13 +126,14 @@ class TarExport:
         return header
 
     async def _write_content(self, visit: _Visit) -> None:
-        found, at = visit.found, 0
+        found, at, left = visit.found, 0, visit.found.size
 
         async def put(offset: int, part: bytes) -> None:
-            nonlocal at
+            nonlocal at, left
             await self._fill(offset - at)
             await self._put(part)
             at = offset + len(part)
+            left -= len(part)
             self._progress(len(part))
 
         try:
@@ -139,6 +141,7 @@ class TarExport:
         except (NodeError, FormatError, KeyMissing) as error:
             self._told.missing.append((visit.path, f"zeros from byte {at} on: {error}"))
         await self._fill(found.size - at)
+        self._progress(left)  # holes; or what cannot be had
         await self._fill(-found.size % tarfile.BLOCKSIZE)
 
     async def _fill(self, length: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,46 @@ def test_nothing_is_replaced(source: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert (target / "film" / "cut").read_text() == "another"
     assert (target / "film" / "holes").stat().st_size == 5_000_000
+
+
+def test_a_long_copy_is_told_of_on_its_way_and_to_its_end_also_where_it_is_left_out(
+    source: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    (target / "film").mkdir(parents=True)
+    (target / "film" / "holes").write_text("another")
+    done: list[int] = []
+    told = imported(source, target, done.append)
+    assert [path for path, _ in told.left_out] == ["film/holes"]
+    assert sum(done) == 256 * 9000 + 5_000_000
+    assert len([count for count in done if 0 < count < 256 * 9000]) > 2, "piece by piece"
+
+
+def test_who_breaks_it_off_waits_for_no_file_that_is_under_way(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("first", "second"):
+        (source / name).write_bytes(bytes(8 << 20))
+    heard: list[int] = []
+    met: list[threading.Thread] = []
+    both, interrupted = threading.Barrier(2, timeout=60), threading.Event()
+
+    def broken_off(count: int) -> None:
+        heard.append(count)
+        if (me := threading.current_thread()) in met:
+            return
+        met.append(me)
+        if both.wait() == 0:
+            met.insert(0, me)
+            interrupted.set()
+            raise KeyboardInterrupt
+        interrupted.wait(60)
+        met[0].join(60)  # it ends once nothing more is begun
+
+    with pytest.raises(KeyboardInterrupt):
+        imported(source, target, broken_off)
+    assert list(target.iterdir()) == []
+    assert len(heard) == 4, "a piece of each, and what is left of each"
 
 
 def test_no_link_leads_out_and_no_rights_of_others_come_along(tmp_path: Path) -> None:

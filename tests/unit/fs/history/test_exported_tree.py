@@ -46,12 +46,17 @@ class Bodies:
 async def exported(
     chronicle: Chronicle, bodies: Bodies, target: Path, *, resume: bool = False
 ) -> Exported:
+    """Export what is in `d`; what was said of how far it is comes to the end, and no further."""
+    done: list[int] = []
     with chronicle.opened() as past:
         await chronicle.read_on(past)
         found = attributes_at(past.now, (b"d",))
         assert found is not None
-        export = TreeExport(past.now, KEYS, bodies, lambda _count: None, resume=resume)
-        return await export.write(found, target)
+        export = TreeExport(past.now, KEYS, bodies, done.append, resume=resume)
+        told = await export.write(found, target)
+        assert min(done) >= 0
+        assert sum(done) == size_below(past.now, found)
+    return told
 
 
 async def test_names_contents_and_attributes_are_as_they_were(tmp_path: Path) -> None:
@@ -99,12 +104,13 @@ async def test_a_file_of_which_a_block_is_gone_or_another_is_left_out_and_told(
     directory = chronicle.node.mkdir(b"d")
     files = [chronicle.node.create(name, directory) for name in (b"gone", b"spoiled", b"whole")]
     gone, spoiled, whole = (bodies.write(chronicle, ino, b"content %d" % ino) for ino in files)
+    chronicle.node.replica.apply(Link(files[0], directory, b"also", chronicle.node.time()))
     await chronicle.commit()
     del bodies.held[gone]
     bodies.held[spoiled] = bodies.held[whole]
     told = await exported(chronicle, bodies, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["whole"]
-    assert [Path(path).name for path, _ in sorted(told.missing)] == ["gone", "spoiled"]
+    assert [Path(path).name for path, _ in sorted(told.missing)] == ["also", "gone", "spoiled"]
 
 
 async def test_what_was_broken_off_is_finished_and_what_is_whole_stays(tmp_path: Path) -> None:
@@ -153,12 +159,14 @@ async def test_an_archive_unpacks_to_what_was_there(tmp_path: Path) -> None:
     del bodies.held[bodies.write(chronicle, gone, b"second", 5)]
     await chronicle.commit()
     archive = io.BytesIO()
+    done: list[int] = []
     with chronicle.opened() as past:
         await chronicle.read_on(past)
         found = attributes_at(past.now, (b"d",))
         assert found is not None
-        export = TarExport(past.now, KEYS, bodies, archive, lambda _count: None)
+        export = TarExport(past.now, KEYS, bodies, archive, done.append)
         told = await export.write(found, "d")
+        assert sum(done) == size_below(past.now, found)
     assert [path for path, _ in told.missing] == ["d/gone"]
     assert told.files == 4
     assert len(archive.getvalue()) % tarfile.RECORDSIZE == 0
