@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.progress import bytes_left
 from lucidnode.in_the_cloud import Waited
+from lucidnode.node.client.errors import NodeError
 
 _ASK_EVERY_S = 1.0
 
@@ -29,7 +31,8 @@ def cloud_progress(home: Path) -> Iterator[Callable[[Waited], None]]:
             nonlocal asked
             if waited.seconds - asked >= _ASK_EVERY_S:
                 asked = waited.seconds
-                show(still_to_go(waited.waiting, asyncio.run(facts_if_running(home, "status"))))
+                with contextlib.suppress(NodeError):  # what it waits for goes on all the same
+                    show(still_to_go(waited.waiting, asyncio.run(facts_if_running(home, "status"))))
 
         yield looked
 
@@ -41,7 +44,8 @@ def still_to_go(waiting: Iterable[Path], status: dict[str, Any] | None) -> int:
     """
     listed = [] if status is None else status["on_their_way"]
     left = {Path(each["mountpoint"], each["path"]): each["bytes_left"] for each in listed}
-    return sum(_left(path.absolute(), left) for path in waiting)
+    real = cache(Path.resolve)  # what is mounted is known by its real path
+    return sum(_left(real(path.parent) / path.name, left) for path in waiting)
 
 
 def _left(path: Path, left: dict[Path, int | None]) -> int:

@@ -1,9 +1,10 @@
-"""What is left of files that a command waits for."""
+"""What is left while a command waits: of files, and of the cache that it clears."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from lucidnode.cli.cache import to_clear
 from lucidnode.cli.cloud_progress import still_to_go
 
 
@@ -22,3 +23,13 @@ def test_what_is_left_is_what_the_daemon_says_and_else_the_whole_file(tmp_path: 
     assert still_to_go([theirs], status) == 1000
     assert still_to_go([film, tmp_path / "deleted meanwhile"], None) == 1000
     assert still_to_go([], status) == 0
+    (tmp_path / "way").symlink_to(tmp_path)
+    assert still_to_go([tmp_path / "way" / "film"], status) == 400
+
+
+def test_nothing_is_left_of_a_cleared_cache_in_which_much_is_pinned() -> None:
+    assert to_clear({"bytes": 9000, "pinned_bytes": 4000}) == 5000
+    assert to_clear({"bytes": 4000, "pinned_bytes": 4000}) == 0
+    assert to_clear({"bytes": 3000, "pinned_bytes": 4000}) == 0, (
+        "not all that is pinned has come yet"
+    )
