@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from lucidnode.fs.files.work_here import WorkHere
@@ -43,7 +43,8 @@ class MovingFile:
         file = mount_messages.FileOnItsWay(self.path, self.state, self.called, None)
         if progress is None:
             return file
-        left, rate = progress.left, progress.rate
+        # Others say what they like.
+        left, rate = min(progress.left, progress.size), progress.rate
         return mount_messages.FileOnItsWay(
             self.path,
             self.state,
@@ -110,21 +111,24 @@ class OnTheirWay:
     def progress(self, inos: Collection[int]) -> list[FileProgress]:
         """Return how far those of *inos* are that are on their way from here.
 
-        By what waited up to LOOK_S ago: whoever in the office looks at all that is under way asks several
-        times a second, and a look goes through all that waits.
+        As it was up to LOOK_S ago: whoever in the office looks at all that is under way asks several
+        times a second, and each may ask for the same again. A look goes through all that waits, and what
+        is said of a file through all its blocks.
         """
         now = self._clock.boot()
         if self._kept is None or now - self._kept[0] >= LOOK_S:
             self._kept = now, self._look()
         look = self._kept[1]
         ours = self._ours(look.contents)
-        return [
-            self._progress(InodeNo(ino), attributes.size, look)
-            for ino in inos
+        for ino in map(InodeNo, inos):
             # What has just arrived is on its way for others until the entry that names it is there.
-            if (ino in ours or look.is_waiting(InodeNo(ino)))
-            and (attributes := self._work.replica.tree.attributes(InodeNo(ino))) is not None
-        ]
+            if (
+                ino not in look.said
+                and (ino in ours or look.is_waiting(ino))
+                and (attributes := self._work.replica.tree.attributes(ino)) is not None
+            ):
+                look.said[ino] = self._progress(ino, attributes.size, look)
+        return [look.said[ino] for ino in dict.fromkeys(map(InodeNo, inos)) if ino in look.said]
 
     def _look(self) -> _Look:
         pending = self._work.replica.pending
@@ -192,6 +196,8 @@ class _Look:
 
     contents: Contents
     blocks: dict[InodeNo, set[BlockId]]
+    said: dict[InodeNo, FileProgress] = field(default_factory=dict)
+    """Of files that others asked for."""
 
     def is_waiting(self, ino: InodeNo) -> bool:
         """Tell whether a saved content of *ino* is not committed."""

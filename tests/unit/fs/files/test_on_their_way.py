@@ -9,7 +9,7 @@ import pytest
 from committer_fixture import PROJECT, VirtualClock
 from replica_fixture import Blocks, Journal, Node
 
-from lucidnode.fs.files.on_their_way import RATE_OVER_S, OnTheirWay
+from lucidnode.fs.files.on_their_way import RATE_OVER_S, MovingFile, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import FileProgress
 from lucidnode.fs.read.open_files import OpenFiles
@@ -165,3 +165,9 @@ def test_what_is_written_anew_before_it_has_arrived_is_left_once(scene: Scene) -
     assert scene.left == [("writing", len(REEL) + 7)]
     scene.shipments.note_arrived([block.id])
     assert scene.left == [("writing", 2500)]
+
+
+def test_nobody_has_more_left_than_his_file_has_whatever_he_says() -> None:
+    file = MovingFile(InodeNo(7), "film", "uploading", DeviceId("b" * 32), "b", None)
+    shown = file.shown(FileProgress(InodeNo(7), size=1000, left=2**63 - 1, rate=10))
+    assert (shown.bytes, shown.bytes_left, shown.seconds_left) == (1000, 1000, 100.0)

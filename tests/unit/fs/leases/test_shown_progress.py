@@ -14,6 +14,7 @@ from replica_fixture import Blocks, Journal, Node
 
 from lucidnode.fs.files.on_their_way import LOOK_S, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
+from lucidnode.fs.format.office_message import MOST_FILES, ProgressQuery, ProgressReply
 from lucidnode.fs.leases.office_questions import ANSWER_S, OfficeQuestions
 from lucidnode.fs.leases.shown_progress import ShownProgress
 from lucidnode.fs.read.open_files import OpenFiles
@@ -55,9 +56,8 @@ class Desk:
         )
         on_their_way = OnTheirWay(work, self.shipments, lambda _: None, BLOCK, clock)
         recalls = links.mount(KEYS, self.device, Random(name).randbytes, clock)
-        self.progress = ShownProgress(
-            on_their_way, OfficeQuestions(recalls, Random(name).randbytes)
-        )
+        self.questions = OfficeQuestions(recalls, Random(name).randbytes)
+        self.progress = ShownProgress(on_their_way, self.questions)
 
     async def shown(self) -> list[FileOnItsWay]:
         await self.progress.ask()
@@ -144,5 +144,21 @@ async def test_who_asks_often_costs_one_look_a_second(office: Office) -> None:
     office.a.node.write(office.later, REEL)
     office.b.node.replica.apply(Mark(office.later, office.mark))
     assert (await office.b.shown())[-1] == FileOnItsWay("later.mov", "uploading", "a", None)
+    before = await office.b.shown()
+    office.arrive(7, REEL)
+    assert (await office.b.shown())[7] == before[7], (
+        "what is said goes through all blocks of the file"
+    )
     office.clock.now += LOOK_S
-    assert (await office.b.shown())[-1].bytes_left == len(REEL)
+    after = await office.b.shown()
+    assert after[-1].bytes_left == len(REEL)
+    assert after[7] != before[7]
+
+
+async def test_who_asks_for_one_file_many_times_is_told_once(office: Office) -> None:
+    films = [int(office.films[0])] * MOST_FILES
+    [(_, reply)] = await office.b.questions.ask(
+        [(office.a.device, lambda number: ProgressQuery(number, films))]
+    )
+    assert isinstance(reply, ProgressReply)
+    assert [file.ino for file in reply.files] == films[:1]
