@@ -15,7 +15,7 @@ from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.clock import Clock, SystemClock
 
 CLOSE = "close"
 FOREVER = "forever"
@@ -108,13 +108,18 @@ class RawStore:
                             await writer.drain()
 
 
-def bucket_at(endpoint: str, answer_s: float = 5.0, network: Network | None = None) -> ObjectBucket:
+def bucket_at(
+    endpoint: str,
+    answer_s: float = 5.0,
+    network: Network | None = None,
+    clock: Clock | None = None,
+) -> ObjectBucket:
     """Return a client of the store; its keys are `AK` and `secret`."""
     keys = credential_source(Credentials("AK", "secret"), Network())
     return ObjectBucket(
         S3Address("studio", "", endpoint, "us-east-1"),
         keys,
         network or Network(),
-        SystemClock(),
+        clock or SystemClock(),
         answer_s=answer_s,
     )

@@ -69,7 +69,7 @@ class ObjectBucket:
 
     @property
     def skew_s(self) -> float | None:
-        """By how many seconds the store's clock was ahead of ours at its last answer."""
+        """By how many seconds the store's clock is ahead of ours, by its last answer."""
         return self._requests.skew_s
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:

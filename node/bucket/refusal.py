@@ -198,7 +198,7 @@ def skew_of(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return by how many seconds the clock of an answer is ahead of *now*, if it shows its clock."""
     try:
         date = parsedate_to_datetime(headers.get("Date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

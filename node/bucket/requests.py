@@ -62,8 +62,13 @@ class SignedRequests:
         self._credentials = credentials
         self._clock = clock
         self._http = Http(network, base)
-        self.skew_s: float | None = None
-        """By how many seconds the store's clock was ahead of ours at its last answer."""
+        self._store_began_s: float | None = None
+        """When this machine began, in seconds since 1970, by the store's clock at its last answer."""
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how many seconds the store's clock is ahead of ours, also where ours was set since its last answer."""
+        return None if self._store_began_s is None else self._store_began_s - self._began_s()
 
     @asynccontextmanager
     async def ask(
@@ -92,7 +97,8 @@ class SignedRequests:
         )
         target = f"{path}?{encoded_query(query)}" if query else path
         async with self._http.ask(method, target, signed, body) as answer:
-            self.skew_s = skew_of(answer.headers, self._now())
+            skew_s = skew_of(answer.headers, self._now())
+            self._store_began_s = None if skew_s is None else self._began_s() + skew_s
             yield answer
 
     async def presigned(
@@ -119,6 +125,9 @@ class SignedRequests:
         return Refusal.of(
             answer.status, answer.headers, await answer.body(MAX_ERROR_BYTES), self.skew_s
         )
+
+    def _began_s(self) -> float:
+        return self._clock.wall_ns() / 1e9 - self._clock.boot()
 
     def _now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._clock.wall_ns() // 1000)

@@ -20,6 +20,7 @@ from lucidnode.node.bucket import straight
 from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import (
     AccessDenied,
     Archived,
@@ -385,6 +386,39 @@ async def test_a_connection_is_used_again_after_answers_that_were_read_to_their_
                 await bucket.get(ENTRY)
         await bucket.put(BLOCK, b"body")
     assert store.connections == 1
+
+
+class SetClock(SystemClock):
+    """A clock that somebody sets: *began_s* is when the machine began, in seconds since 1970, as it says."""
+
+    began_s = 0.0
+
+    def boot(self) -> float:
+        return 100.0
+
+    def wall_ns(self) -> int:
+        return int((self.began_s + self.boot()) * 1e9)
+
+
+async def test_how_far_the_stores_clock_is_ahead_is_known_also_once_ours_was_set() -> None:
+    clock = SetClock()
+    store = RawStore([answer("200", b"four", ETAG + "\nDate: Thu, 01 Jan 1970 01:00:00 GMT")])
+    async with store.serving() as endpoint:
+        bucket = bucket_at(endpoint, clock=clock)
+        await bucket.get(ENTRY)
+        assert bucket.skew_s == 3500.0
+        clock.began_s = 3400.0
+        assert bucket.skew_s == 100.0
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "1 Jan 2026 00:00:00 +" + "9" * 20]
+)
+async def test_a_date_that_no_calendar_has_is_no_date(date: str) -> None:
+    async with RawStore([answer("200", b"four", f"{ETAG}\nDate: {date}")]).serving() as endpoint:
+        bucket = bucket_at(endpoint)
+        assert await bucket.get(ENTRY) == b"four"
+        assert bucket.skew_s is None
 
 
 async def test_one_request_after_the_other_keeps_to_the_connection_that_was_used_last() -> None:
