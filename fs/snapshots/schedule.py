@@ -92,6 +92,15 @@ def slot_of(snapshot: NamedRow) -> datetime | None:
     return slot if slot_name(slot) == snapshot.name else None
 
 
+def are_all_ahead(snapshots: Sequence[NamedRow], now: datetime) -> bool:
+    """Tell whether *snapshots* has scheduled ones, and each lies further ahead of *now* than a clock may be wrong.
+
+    Then it is *now* that is wrong, as likely as not.
+    """
+    slots = [slot for each in snapshots if (slot := slot_of(each)) is not None]
+    return bool(slots) and min(slots) > now + timedelta(seconds=_AHEAD_S)
+
+
 def surplus(
     snapshots: Sequence[NamedRow], schedule: Schedule | None, now: datetime
 ) -> list[NamedRow]:

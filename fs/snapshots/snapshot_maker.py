@@ -20,6 +20,7 @@ from lucidnode.fs.replica.intents import XATTR_CREATE, RemoveXattr, SetXattr
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.snapshots.schedule import (
     SLOT_S,
+    are_all_ahead,
     schedule_of,
     slot_at,
     slot_name,
@@ -37,6 +38,9 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId
 
 _LOOK_INTERVAL_S = 30.0
+
+_MOST_APART_S = 24 * 3600
+"""Where our clock and the store's differ by more, nothing is made and nothing taken away: neither is believed alone."""
 
 _SPREAD_S = 120
 """Seconds over which the workstations of a studio are spread, so that mostly the first does it."""
@@ -83,6 +87,8 @@ class SnapshotMaker:
         if schedule_of(tree) is None and not any(each.row.scheduled for each in snapshots_of(tree)):
             return
         ahead_s = await self._store.store_ahead_s() or 0.0
+        if abs(ahead_s) > _MOST_APART_S:
+            return
         wall_ns = self._clock.wall_ns() + int(ahead_s * 1e9)
         wall_s = wall_ns / 1e9
         into_slot_s = wall_s % SLOT_S
@@ -93,6 +99,9 @@ class SnapshotMaker:
         schedule, snapshots = schedule_of(tree), snapshots_of(tree)
         scheduled = [each for each in snapshots if each.row.scheduled]
         now = datetime.fromtimestamp(wall_s, UTC)
+        # A machine that lost its clock, at a store that has none, would take all of them away.
+        if are_all_ahead(scheduled, now):
+            return
         name = slot_name(slot_at(wall_s))
         head = self._replica.pending.head().seq
         newest = max((each.row.seq for each in scheduled), default=-1)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from committer_fixture import VirtualClock
 from hypothesis import given
 from hypothesis import strategies as st
 from past_fixture import Chronicle
@@ -86,16 +87,28 @@ async def chronicle(tmp_path: Path) -> Chronicle:
     return chronicle
 
 
-class NoClock:
-    """A store that says no time, as a directory."""
+class Store:
+    """A store whose clock is so far ahead; None: it says no time, as a directory."""
+
+    def __init__(self, ahead_s: float | None) -> None:
+        self._ahead_s = ahead_s
 
     async def store_ahead_s(self) -> float | None:
-        return None
+        return self._ahead_s
 
 
-def maker_of(replica: Replica, device: DeviceId, chronicle: Chronicle) -> SnapshotMaker:
+class LostClock(VirtualClock):
+    """A clock that began anew, well into a quarter of an hour."""
+
+    def wall_ns(self) -> int:
+        return 200 * 10**9
+
+
+def maker_of(
+    replica: Replica, device: DeviceId, chronicle: Chronicle, ahead_s: float | None = None
+) -> SnapshotMaker:
     """Return one that has just seen the end of the journal."""
-    return SnapshotMaker(replica, device, NoClock(), lambda: 0.0, chronicle.clock)
+    return SnapshotMaker(replica, device, Store(ahead_s), lambda: 0.0, chronicle.clock)
 
 
 async def at(chronicle: Chronicle, seconds: float) -> None:
@@ -183,6 +196,36 @@ async def test_what_would_not_stay_is_not_made(chronicle: Chronicle) -> None:
     await maker.look()
     await chronicle.commit()
     assert chronicle.head == head + 1, "nothing but the file"
+
+
+@pytest.mark.parametrize("days", [-10_000, -2, 2, 10_000, 2_900_000])
+async def test_a_store_whose_time_cannot_be_has_nothing_made_and_nothing_taken_away(
+    chronicle: Chronicle, days: int
+) -> None:
+    node = chronicle.node
+    await at(chronicle, 1)
+    await maker_of(node.replica, FIRST, chronicle, 3600.0).look()
+    [made] = snapshots_of(node.replica.tree)
+    assert made.name == slot_name(slot_at(chronicle.clock.wall_ns() / 1e9 + 3600))
+    node.create(b"a")
+    await chronicle.commit()
+    await maker_of(node.replica, FIRST, chronicle, days * 86_400.0).look()
+    assert snapshots_of(node.replica.tree) == [made]
+
+
+async def test_who_lost_his_clock_takes_nothing_away_at_a_store_that_has_none(
+    chronicle: Chronicle,
+) -> None:
+    node = chronicle.node
+    await at(chronicle, 1)
+    maker = maker_of(node.replica, FIRST, chronicle)
+    await maker.look()
+    [made] = snapshots_of(node.replica.tree)
+    node.create(b"a")
+    await chronicle.commit()
+    lost = SnapshotMaker(node.replica, FIRST, Store(None), lambda: 0.0, LostClock())
+    await lost.look()
+    assert snapshots_of(node.replica.tree) == [made]
 
 
 async def test_switched_off_all_go_that_it_made(chronicle: Chronicle) -> None:
