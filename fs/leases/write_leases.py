@@ -161,7 +161,7 @@ class WriteLeases:
                 await self.rows.news()
             await self._show_what_others_did()
         finally:
-            self._wanting[ino] -= 1
+            self._wanting -= Counter([ino])
             self._used_at[ino] = self._clock.boot()
 
     def created(self, ino: InodeNo, name: bytes) -> None:
@@ -277,7 +277,7 @@ class WriteLeases:
         except ReadOnlyHere as error:
             raise HeldElsewhere(str(error)) from None
         finally:
-            self._wanting[ino] -= 1
+            self._wanting -= Counter([ino])
 
     def _take(self, ino: InodeNo) -> bool:
         row = self.rows.of(ino)

@@ -65,10 +65,9 @@ async function past() {
   const wanted = span;
   const question = ++asked;
   const kept = wanted === "minute" ? "hour" : wanted;
-  const answer = await fetch(`/history?span=${kept}`).catch(() => null);
-  if (!answer?.ok || question !== asked) return;
-  const told = await answer.json();
-  if (question !== asked) return;
+  const told = await fetch(`/history?span=${kept}`)
+    .then((answer) => answer.ok ? answer.json() : null).catch(() => null);
+  if (!told || question !== asked) return;
   if (wanted !== "minute") {
     const steps = told.bytes.read_cache.map((_, index) => SOURCES.map(([key]) => told.bytes[`read_${key}`][index] / told.step_s));
     bars(steps, steps.length, told.bytes.uploaded.map((bytes) => bytes / told.step_s), told.step_s);

@@ -19,9 +19,10 @@ async function follow() {
   for (const project of projects) {
     const { after, told } = places[project] || {};
     const place = after === undefined ? "" : `&after=${after}&told=${told}`;
-    const answer = await fetch(`/changes?project=${project}&reader=${reader}${place}`).catch(() => null);
-    if (!answer?.ok) continue;
-    const page = await answer.json();
+    // An answer may break off, as when the daemon is started anew: the next one is asked for all the same.
+    const page = await fetch(`/changes?project=${project}&reader=${reader}${place}`)
+      .then((answer) => answer.ok ? answer.json() : null).catch(() => null);
+    if (!page) continue;
     places[project] = { after: page.after, told: page.told || 0 };
     lately = [...lately, ...(page.events || []).filter((event) => DID[event.event])]
       .sort((a, b) => b.time_ns - a.time_ns).slice(0, LATELY);
