@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, add_completion_class
 
+from lucidnode.cli.bash_completion import QuotingBash
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
 from lucidnode.cli.home import home_of
 from lucidnode.cli.mistyped import what_was_meant
+from lucidnode.cli.printable import printable
 from lucidnode.fs.channel.device import built
+
+add_completion_class(QuotingBash)
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
 
@@ -235,8 +239,6 @@ def main() -> NoReturn:
 
 
 def _fail(words: str, code: int) -> NoReturn:
-    from lucidnode.cli.output import printable  # noqa: PLC0415  # as above
-
     # Advice may have several lines; names in it are others' to choose.
     shown = "\n".join(printable(line) for line in words.split("\n"))
     click.echo(f"lucidnode: {shown}", err=True)

@@ -12,7 +12,8 @@ import msgspec
 
 from lucidnode.cli.background import facts
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json, printable
+from lucidnode.cli.output import as_json
+from lucidnode.cli.printable import printable
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from lucidnode.cli.child import ChildFailed
 from lucidnode.cli.exit_codes import Exit, exit_code
-from lucidnode.cli.output import printable
+from lucidnode.cli.printable import printable
 from lucidnode.discovery.errors import DiscoveryError
 from lucidnode.fs.errors import FsError
 from lucidnode.node.client.errors import NodeError

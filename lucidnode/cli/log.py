@@ -13,7 +13,8 @@ import msgspec
 
 from lucidnode.cli.background import facts, facts_if_running
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json, printable, show_facts, show_json
+from lucidnode.cli.output import as_json, show_facts, show_json
+from lucidnode.cli.printable import printable
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.daemon_socket.client import DaemonClient

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from lucidnode.cli.printable import printable
 from lucidnode.node.client.alerts import BUCKET
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 
@@ -54,18 +55,6 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None
     for row in listed:
         table.add_row(*(printable(str(value)) for value in row))
     _show(table)
-
-
-def printable(text: str) -> str:
-    """Return *text* with what is not to be printed as an escape: names are others' to choose.
-
-    A control character in a file's name would steer the terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
 
 
 def show_line(words: str, *, err: bool = False) -> None:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from lucidnode.cli.output import printable, size
+from lucidnode.cli.output import size
+from lucidnode.cli.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

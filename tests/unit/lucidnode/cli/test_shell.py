@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -74,6 +75,20 @@ def test_what_takes_a_project_is_offered_those_that_are_known_here(tmp_path: Pat
     assert offered([*at, "log"], "/sr") == []
     assert offered([*at, "log"], "/sr", "file") == ["/sr"]
     assert offered([*at, "project", "create"], "dem") == [], "a new one has a new name"
+
+
+def test_bash_is_offered_no_name_that_it_would_run_or_take_for_several_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["dem`reboot`", "demo", "demo; reboot", "demo $(reboot)", "demo film", "demo's"]
+    for name in names:
+        add(tmp_path, PersistentMount(name, f"/srv/{name}"))
+    words = ["--home", str(tmp_path), "mount"]
+    found = offered(words, "dem")
+    assert [shlex.split(each) for each in found] == [[name] for name in sorted(names)]
+    assert "demo" in found, "what needs no quotes has none"
+    monkeypatch.setenv("COMP_WORDS", "lucidnode\nmount\n'dem")
+    assert offered(words, "dem") == ["demo", "demo film"], "the person has opened a quote"
 
 
 def test_whatever_is_wrong_no_project_is_offered_and_nothing_is_said(
