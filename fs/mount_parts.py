@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from lucidnode.fs.channel.device import AnsweredRead, built
-from lucidnode.fs.checkpoints.newcomer import Newcomer
 from lucidnode.fs.collection.round_process import daily_collection
-from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.rights_follower import RightsFollower
@@ -34,31 +32,28 @@ from lucidnode.fs.file_layer import (
 )
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.conflict_settling import ConflictSettling
-from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.naming import NamedByAll
 from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
-from lucidnode.fs.leases.directory_leases import DirectoryLeases
 from lucidnode.fs.leases.lock_holders import LockHolders
 from lucidnode.fs.leases.lock_tokens import LockTokens
-from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.leases.office_questions import OfficeQuestions
 from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_progress import ShownProgress
 from lucidnode.fs.leases.shown_tokens import ShownTokens
-from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.membership.answering import Answering, answer_always
 from lucidnode.fs.membership.role_sealing import seal_always
 from lucidnode.fs.mount_events import MountEvents
+from lucidnode.fs.mount_leases import MountLeases
 from lucidnode.fs.mount_spec import MountSpec
+from lucidnode.fs.opened_replica import opened_replica, take_back_torn
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.programs.program_files import ProgramFiles
-from lucidnode.fs.project_home import open_replica, take_back_lost
-from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
+from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, most_with_channel
+from lucidnode.fs.read.touched_blocks import report_touched
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.shown_snapshots import with_snapshots
 from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
@@ -68,13 +63,12 @@ from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.daemon_socket.blocks import DaemonBlocks
 from lucidnode.node.client.daemon_socket.client import DaemonClient
-from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
-from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Supervisor, supervised
 
 SOCKET = "daemon.sock"
@@ -86,14 +80,8 @@ DISK_THREADS = 8
 LOOK_THREADS = 8
 """Threads that read block files. Apart from those that write: they may wait long for a full disk."""
 
-MAX_CHANNEL_OPEN_BLOCKS = 1024
-"""Block files open at once with the kernel channel: a gigabyte, at the usual block size."""
-
 CATCH_UP_S = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
-
-TOUCH_INTERVAL_S = 5.0
-"""How often the daemon hears which cached blocks were read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +112,14 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
-            contextlib.closing(await _first_opened(spec, client, access, alerts, clock))
+            contextlib.closing(await opened_replica(Path(spec.home), client, access, alerts, clock))
         )
         link = await stack.enter_async_context(
             DaemonLink(client.mounts, spec.project, partial(_hello, spec, replica), clock)
         )
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
-        _take_back(replica, link, spec, alerts)
+        take_back_torn(replica, Path(link.welcome.staging_dir), spec.project, alerts)
         looks = stack.enter_context(contextlib.closing(_cache_disk(link, alerts, clock)))
         ground = Ground(
             replica=replica,
@@ -153,7 +141,10 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         channel = spec.channel and built()
         write = write_path(ground, relaxed=spec.durability == "relaxed")
         read = read_path(
-            ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN_BLOCKS
+            ground,
+            write,
+            channel=channel,
+            most_open=most_with_channel() if channel else MAX_OPEN_BLOCKS,
         )
         effects = remote_effects(ground, write, read)
         work = work_here(ground, write, read, DeviceId(link.welcome.device), access.device_name)
@@ -167,10 +158,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             random_bytes=secrets.token_bytes,
             clock=clock,
         )
-        directories = (
-            None if read_only else _directory_leases(ground, commit, work.device, recalls, spec)
-        )
-        leases = None if read_only else _write_leases(ground, write, commit, work, spec)
+        leases = None if read_only else MountLeases(ground, write, commit, work, recalls, spec)
         files = file_system(
             ground,
             write,
@@ -178,17 +166,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             effects,
             work,
             touched=commit.changes.touched,
-            commit_wait=commit.committer.until_committed
-            if spec.durability in {"office", "cloud"}
-            else None,
-            opening=OpenToAll() if leases is None else leases,
-            naming=NamedByAll() if directories is None else directories,
+            commit_wait=commit.committer.until_committed if spec.waits_for_bucket else None,
+            opening=OpenToAll() if leases is None else leases.files,
+            naming=NamedByAll() if leases is None else leases.directories,
             freshen=partial(_fresh, commit) if spec.consistency == "strict" else None,
             read_only=read_only,
         )
-        locks = (
-            None if read_only else _lock_tokens(ground, write, commit, files, work, recalls, spec)
-        )
+        locks = None if leases is None else leases.lock_tokens(files.locks)
         for_reading = read_only and not spec.read_only
         rights = RightsFollower(access, commit.committer, alerts, for_reading=for_reading)
         served: ServedFiles = files
@@ -251,7 +235,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         if write.group_sync.relaxed:
             tasks.keep("syncing what was closed", write.group_sync.run)
         tasks.keep("asking for what has arrived", commit.shipments.run)
-        if not read_only:
+        holders: list[Holder] = []
+        if leases is not None and locks is not None:
             _keep_uploads_sound(ground, write, commit, client.blocks, tasks)
             tasks.keep("noting how far webhooks are", webhooks.run)
             snapshots = SnapshotMaker(
@@ -261,17 +246,15 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             if spec.collection_requests:
                 collection = daily_collection(spec, SOCKET, replica, work.device, alerts, clock)
                 tasks.keep("collecting what nothing needs", collection.run)
-        if locks is not None:
             tasks.keep("deciding who locks", locks.run)
-        if leases is not None:
-            tasks.keep("deciding who writes", leases.run)
-        if directories is not None:
-            tasks.keep("deciding who makes names", directories.run)
+            tasks.keep("deciding who writes", leases.files.run)
+            tasks.keep("deciding who makes names", leases.directories.run)
+            holders += [locks, leases.files, leases.directories, webhooks]
         tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, events, tasks))
         tasks.keep(
             "reporting what is read",
-            partial(_report_touched, client.blocks, spec.project, read.block_files, clock),
+            partial(report_touched, client.blocks, spec.project, read.block_files, clock),
         )
         answering = Answering(client.invitations, client.roster, spec.membership, clock)
         tasks.keep("answering who asks to join", partial(answer_always, answering, alerts, clock))
@@ -304,7 +287,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     replica.pending,
                     client.facts,
                     alerts,
-                    partial(_resign, locks, leases, directories, None if read_only else webhooks),
+                    partial(_resign, holders),
                 ),
             )
         finally:
@@ -322,45 +305,6 @@ def _hello(spec: MountSpec, replica: Replica) -> mount_messages.MountHello:
         # Without a mount nothing is slower for want of it.
         kernel_channel=(spec.channel or spec.for_programs) and built(),
     )
-
-
-async def _first_opened(
-    spec: MountSpec, client: DaemonClient, access: ProjectAccess, alerts: Alerts, clock: Clock
-) -> Replica:
-    """Open the replica; one that stands on nothing begins with a checkpoint, if there is one.
-
-    Raises AlreadyMounted, NoSpace, ReplicaError.
-    """
-    replica = open_replica(Path(spec.home), access)
-    try:
-        codec = EntryCodec(
-            access.keys,
-            access.device,
-            access.writer_key,
-            secrets.token_bytes,
-            access.trusted_key,
-        )
-        loaded = await Newcomer(replica, client, codec, alerts, clock).load()
-    except BaseException:
-        replica.close()
-        raise
-    if loaded is None:
-        return replica
-    replica.close()
-    return open_replica(Path(spec.home), access)
-
-
-def _take_back(replica: Replica, link: DaemonLink, spec: MountSpec, alerts: Alerts) -> None:
-    """Undo what a power cut has torn, and tell of it. Raises NoSpace, ReplicaError."""
-    if undone := take_back_lost(replica, Path(link.welcome.staging_dir), spec.project):
-        alerts.begin(
-            "power-cut",
-            "The power went before the last second of work was on the disk, and it is undone: "
-            f"{', '.join(undone)}.",
-            "Save these files again if what they show is too old; mount with "
-            "`--durability local` to have each close wait for the disk.",
-            lasts_s=EVENT_S,
-        )
 
 
 def _cache_disk(link: DaemonLink, alerts: Alerts, clock: Clock) -> GuardedDisk:
@@ -404,99 +348,22 @@ def _keep_uploads_sound(
     tasks.keep("marking files on their way", commit.marks.run)
 
 
-def _lock_tokens(
-    ground: Ground,
-    write: WritePath,
-    commit: CommitPath,
-    files: FileSystem,
-    work: WorkHere,
-    recalls: Recalls,
-    spec: MountSpec,
-) -> LockTokens:
-    return LockTokens(
-        replica=ground.replica,
-        device=work.device,
-        locks=files.locks,
-        committer=commit.committer,
-        work=_locked_work(ground, write, commit),
-        settled=commit.invalidation.settled,
-        alone_when_away=spec.durability in {"local", "relaxed"},
-        recalls=recalls,
-        tasks=ground.tasks,
-        alerts=ground.alerts,
-        clock=ground.clock,
-    )
+class Holder(Protocol):
+    """Has something that others may want."""
+
+    def resign(self) -> None:
+        """Say with the next entry that it is had no more: the mount ends."""
 
 
-def _write_leases(
-    ground: Ground, write: WritePath, commit: CommitPath, work: WorkHere, spec: MountSpec
-) -> WriteLeases:
-    return WriteLeases(
-        work=work,
-        committer=commit.committer,
-        commit_file=_locked_work(ground, write, commit).commit_alone,
-        settled=commit.invalidation.settled,
-        policy=LockOnOpen(
-            spec.lock_on_open,
-            spec.locked_elsewhere,
-            alone_when_away=spec.durability in {"local", "relaxed"},
-        ),
-        tasks=ground.tasks,
-        alerts=ground.alerts,
-        clock=ground.clock,
-    )
-
-
-def _directory_leases(
-    ground: Ground, commit: CommitPath, device: DeviceId, recalls: Recalls, spec: MountSpec
-) -> DirectoryLeases:
-    directories = DirectoryLeases(
-        replica=ground.replica,
-        device=device,
-        committer=commit.committer,
-        alone_when_away=spec.durability in {"local", "relaxed"},
-        recalls=recalls,
-        alerts=ground.alerts,
-        clock=ground.clock,
-    )
-    commit.shipments.heed(directories.may_commit, directories.may_give)
-    return directories
-
-
-def _locked_work(ground: Ground, write: WritePath, commit: CommitPath) -> LockedWork:
-    return LockedWork(
-        ground.replica, write.writer, write.unsaved, write.unfinished, commit.committer
-    )
+def _resign(holders: Sequence[Holder]) -> None:
+    for holder in holders:
+        holder.resign()
 
 
 async def _fresh(commit: CommitPath) -> None:
     """Return once all that others have committed by now is shown. Raises an FsError or a NodeError."""
     await commit.committer.catch_up()
     await commit.invalidation.settled()
-
-
-def _resign(*holders: LockTokens | WriteLeases | DirectoryLeases | WebhookKeeper | None) -> None:
-    """Let go of what others may want; nothing is held where nothing can be written."""
-    for holder in holders:
-        if holder is not None:
-            holder.resign()
-
-
-def _most_open() -> int:
-    """Return how many block files may be open for the kernel channel, each with three descriptors.
-
-    Raises this process's limit of descriptors as far as it may.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8 * MAX_CHANNEL_OPEN_BLOCKS
-    if resource.RLIM_INFINITY != soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return (
-        MAX_CHANNEL_OPEN_BLOCKS
-        if soft == resource.RLIM_INFINITY
-        else max(MAX_OPEN_BLOCKS, min(MAX_CHANNEL_OPEN_BLOCKS, soft // 8))
-    )
 
 
 async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
@@ -507,15 +374,3 @@ async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
             async with asyncio.timeout(CATCH_UP_S):
                 await journal.asked.wait()
                 return
-
-
-async def _report_touched(
-    blocks: DaemonBlocks, project: ProjectId, files: BlockFiles, clock: Clock
-) -> None:
-    while True:
-        await clock.sleep(TOUCH_INTERVAL_S)
-        touched: list[BlockId] = await files.take_touched()
-        if touched:
-            # The order of eviction is a matter of speed: what the daemon misses is no loss.
-            with contextlib.suppress(NodeError):
-                await blocks.touched(project, touched)

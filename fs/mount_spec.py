@@ -58,6 +58,11 @@ class MountSpec(msgspec.Struct, frozen=True):
     snapdir: SnapshotDirectory = "none"
     for_programs: bool = False
 
+    @property
+    def waits_for_bucket(self) -> bool:
+        """Whether what is acknowledged is in the bucket."""
+        return self.durability in {"office", "cloud"}
+
 
 class PastMountSpec(msgspec.Struct, frozen=True):
     """What to mount of the past, where and how. Paths are absolute.

@@ -32,7 +32,7 @@ class UnmountDrain:
         alerts: Alerts,
         resign: Callable[[], None],
     ) -> None:
-        """Take what is drained. *resign* has the last entry say that nothing is locked here any more."""
+        """Take what is drained. *resign* has the last entry say that nothing is held here any more."""
         self._writer = writer
         self._group_sync = group_sync
         self._committer = committer

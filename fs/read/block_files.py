@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,26 @@ from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
 
 MAX_OPEN_BLOCKS = 128
 """Files held open. An evicted block keeps its disk space until we close it, so not many more."""
+
+MAX_CHANNEL_OPEN_BLOCKS = 1024
+"""The same with the kernel channel: a gigabyte, at the usual block size."""
+
+
+def most_with_channel() -> int:
+    """Return how many block files may be open for the kernel channel, each with three descriptors.
+
+    Raises this process's limit of descriptors as far as it may.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8 * MAX_CHANNEL_OPEN_BLOCKS
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return (
+        MAX_CHANNEL_OPEN_BLOCKS
+        if soft == resource.RLIM_INFINITY
+        else max(MAX_OPEN_BLOCKS, min(MAX_CHANNEL_OPEN_BLOCKS, soft // 8))
+    )
 
 
 class BlockFile:
