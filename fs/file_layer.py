@@ -7,6 +7,7 @@ What commits and follows stands on the layer, and is made by whoever holds the j
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -54,9 +55,16 @@ from lucidnode.fs.write.write_buffer import UNSAVED_SHARE, WriteBuffer
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
-from lucidnode.node.client.guarded_disk import GuardedDisk
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Tasks
+
+DISK_THREADS = 8
+"""Threads for staging and ciphers. More than cores: most of the time they wait for an fsync."""
+
+LOOK_THREADS = 8
+"""Threads that read block files. Apart from those that write: they may wait long for a full disk."""
 
 
 class BlockClient(BlockService, BadObjectService, StagingService, Protocol):
@@ -86,6 +94,13 @@ class Ground:
     alerts: Alerts
     clock: Stamps
     tasks: Tasks
+
+
+def cache_disk(blocks_dir: Path, alerts: Alerts, clock: Clock) -> contextlib.closing[GuardedDisk]:
+    """Return what reads the block files below *blocks_dir*, and says if that disk does not answer."""
+    what = f"the cache in {blocks_dir.parent}"
+    disk = GuardedDisk(what, threads=LOOK_THREADS, clock=clock, alert=DiskAlert(what, alerts))
+    return contextlib.closing(disk)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,10 @@ from lucidnode.fs.commit.rights_follower import RightsFollower
 from lucidnode.fs.commit_path import CommitPath, commit_path
 from lucidnode.fs.daemon_link import DaemonLink
 from lucidnode.fs.file_layer import (
+    DISK_THREADS,
     Ground,
     WritePath,
+    cache_disk,
     file_system,
     read_path,
     remote_effects,
@@ -64,21 +66,12 @@ from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.blocks import DaemonBlocks
 from lucidnode.node.client.daemon_socket.client import DaemonClient
-from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Supervisor, supervised
-
-SOCKET = "daemon.sock"
-"""The daemon's socket in the home directory."""
-
-DISK_THREADS = 8
-"""Threads for staging and ciphers. More than cores: most of the time they wait for an fsync."""
-
-LOOK_THREADS = 8
-"""Threads that read block files. Apart from those that write: they may wait long for a full disk."""
 
 CATCH_UP_S = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
@@ -109,7 +102,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
     clock = Stamps(SystemClock())
     async with contextlib.AsyncExitStack() as stack:
         alerts = Alerts(clock)
-        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
+        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET_FILE))
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
             contextlib.closing(await opened_replica(Path(spec.home), client, access, alerts, clock))
@@ -120,7 +113,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
         take_back_torn(replica, Path(link.welcome.staging_dir), spec.project, alerts)
-        looks = stack.enter_context(contextlib.closing(_cache_disk(link, alerts, clock)))
+        looks = stack.enter_context(cache_disk(Path(link.welcome.blocks_dir), alerts, clock))
         ground = Ground(
             replica=replica,
             keys=access.keys(),
@@ -178,7 +171,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         served: ServedFiles = files
         path_of = replica.tree.shown_path
         if spec.snapdir != "none":
-            states, served = with_snapshots(ground, access, files, spec, SOCKET)
+            states, served = with_snapshots(ground, access, files, spec)
             path_of = served.shown_path
             tasks.keep("closing snapshots", states.run)
         spans = Spans(time.perf_counter, clock.wall_ns, path_of)
@@ -244,7 +237,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             )
             tasks.keep("making snapshots by the schedule", snapshots.run)
             if spec.collection_requests:
-                collection = daily_collection(spec, SOCKET, replica, work.device, alerts, clock)
+                collection = daily_collection(spec, replica, work.device, alerts, clock)
                 tasks.keep("collecting what nothing needs", collection.run)
             tasks.keep("deciding who locks", locks.run)
             tasks.keep("deciding who writes", leases.files.run)
@@ -305,11 +298,6 @@ def _hello(spec: MountSpec, replica: Replica) -> mount_messages.MountHello:
         # Without a mount nothing is slower for want of it.
         kernel_channel=(spec.channel or spec.for_programs) and built(),
     )
-
-
-def _cache_disk(link: DaemonLink, alerts: Alerts, clock: Clock) -> GuardedDisk:
-    what = f"the cache in {Path(link.welcome.blocks_dir).parent}"
-    return GuardedDisk(what, threads=LOOK_THREADS, clock=clock, alert=DiskAlert(what, alerts))
 
 
 def _keep_uploads_sound(

@@ -17,20 +17,19 @@ from pathlib import Path
 
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import remove
-from lucidnode.fs.file_layer import Ground
+from lucidnode.fs.file_layer import DISK_THREADS, Ground, cache_disk
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.kernel.mountpoint import check, clear
 from lucidnode.fs.kernel.session import FuseSession
 from lucidnode.fs.kernel.spans import Spans
-from lucidnode.fs.mount_parts import DISK_THREADS, LOOK_THREADS, SOCKET
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.past_state import past_state
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
-from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.supervision import supervised
 
 
@@ -64,7 +63,7 @@ async def _session(
     clock = Stamps(SystemClock())
     async with contextlib.AsyncExitStack() as stack:
         alerts = Alerts(clock)
-        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
+        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET_FILE))
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
             contextlib.closing(
@@ -73,12 +72,7 @@ async def _session(
         )
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
-        what = f"the cache in {Path(spec.blocks_dir).parent}"
-        looks = stack.enter_context(
-            contextlib.closing(
-                GuardedDisk(what, threads=LOOK_THREADS, clock=clock, alert=DiskAlert(what, alerts))
-            )
-        )
+        looks = stack.enter_context(cache_disk(Path(spec.blocks_dir), alerts, clock))
         ground = Ground(
             replica=replica,
             keys=access.keys(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import remove
@@ -28,18 +27,14 @@ _MEMORY_SHARE = 8
 
 
 def with_snapshots(
-    ground: Ground, access: ProjectAccess, files: FileSystem, spec: MountSpec, socket: str
+    ground: Ground, access: ProjectAccess, files: FileSystem, spec: MountSpec
 ) -> tuple[OpenStates, FilesWithSnapshots]:
-    """Return *files* with the snapshots of the project. Keep `OpenStates.run` running.
-
-    *socket* is the name of the daemon's.
-    """
+    """Return *files* with the snapshots of the project. Keep `OpenStates.run` running."""
 
     @contextlib.asynccontextmanager
     async def opened(seq: Seq) -> AsyncIterator[FileSystem]:
         wanted = PastCopySpec(
             home=spec.home,
-            socket=str(Path(spec.home) / socket),
             membership=spec.membership,
             project=spec.project,
             seq=seq,

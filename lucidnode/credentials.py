@@ -21,15 +21,10 @@ from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.config import (
-    SOCKET_FILE,
-    change_config,
-    load_config,
-    load_credentials,
-    save_credentials,
-)
+from lucidnode.node.config import change_config, load_config, load_credentials, save_credentials
 
 _RENEWED = "credentials/renewed"
 

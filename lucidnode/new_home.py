@@ -21,6 +21,7 @@ from lucidnode.fs.membership.member_file import Membership, open_membership, sea
 from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.durable import set_aside, write_durably
 from lucidnode.node.client.errors import NotOurs, Refused
 from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message
@@ -30,7 +31,6 @@ from lucidnode.node.config import (
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
-    SOCKET_FILE,
     NodeConfig,
     kept_lan_key,
     save_credentials,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.mount_messages import ProjectEvent
-from lucidnode.node.config import SOCKET_FILE
 from lucidnode.where_projects_are import facts_of, run_apart
 
 

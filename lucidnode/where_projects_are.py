@@ -28,9 +28,10 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.project_home import programs_socket
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailable
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.config import SOCKET_FILE, NoStudio
+from lucidnode.node.config import NoStudio
 
 T = TypeVar("T")
 

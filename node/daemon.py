@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import NodeError, Refused
-from lucidnode.node.config import LOCK_FILE, SOCKET_FILE, NodeConfig
+from lucidnode.node.config import LOCK_FILE, NodeConfig
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.serving import serving

@@ -17,7 +17,6 @@ from lucidnode.fs.collection.collector import collect
 from lucidnode.fs.collection.round_spec import CollectSpec
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.config import SOCKET_FILE
 
 
 class LaterClock(SystemClock):
@@ -42,7 +41,6 @@ def main() -> None:
     mine = membership.unlock(home, sys.stdin.readline().rstrip("\n"))
     spec = CollectSpec(
         home=str(home),
-        socket=str(home / SOCKET_FILE),
         membership=mine,
         project=project,
         after=b"",

@@ -19,6 +19,7 @@ from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import AccessDenied
 from lucidnode.node.client.ids import BlockId, Seq
 
@@ -63,7 +64,7 @@ async def collect(spec: CollectSpec, clock: Clock, show: Callable[[str], None]) 
     GivenWay where a command wants to read the past.
     """
     budget = Budget(spec.requests)
-    async with DaemonClient(Path(spec.socket)) as client:
+    async with DaemonClient(Path(spec.home) / SOCKET_FILE) as client:
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
         opened = Past.open(directory, access.keys().replica, access.workstation)

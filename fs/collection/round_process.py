@@ -26,32 +26,30 @@ _COMMAND = "collect-process"
 
 def daily_collection(
     mount: MountSpec,
-    socket: str,
     replica: Replica,
     device: DeviceId,
     alerts: Alerts,
     clock: Clock,
 ) -> DailyCollection:
-    """Return who has *mount*'s project collected; *socket* is the name of the daemon's."""
+    """Return who has *mount*'s project collected."""
     directory = project_directory(Path(mount.home), mount.project)
     return DailyCollection(
         replica,
         device,
-        partial(run_round, mount, socket),
+        partial(run_round, mount),
         partial(Past.is_kept, directory),
         alerts,
         clock,
     )
 
 
-async def run_round(mount: MountSpec, socket: str, after: bytes) -> Collected:
-    """Do a round for *mount* behind the block *after*; *socket* is the name of the daemon's.
+async def run_round(mount: MountSpec, after: bytes) -> Collected:
+    """Do a round for *mount* behind the block *after*.
 
     Raises RoundFailed. Cancelled, the process is killed: it may be, always.
     """
     spec = CollectSpec(
         home=mount.home,
-        socket=str(Path(mount.home) / socket),
         membership=mount.membership,
         project=mount.project,
         after=after,

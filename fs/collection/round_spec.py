@@ -12,7 +12,6 @@ class CollectSpec(msgspec.Struct, frozen=True):
     """What to collect, and with how much: *after* and *requests* as of `Collection` and `Budget`."""
 
     home: str
-    socket: str
     membership: Membership
     project: ProjectId
     after: bytes

@@ -21,6 +21,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import ProjectId, Seq
 
 _COMMAND = "copy-process"
@@ -29,10 +30,9 @@ _LENGTH_BYTES = 4
 
 
 class PastCopySpec(msgspec.Struct, frozen=True):
-    """Which state of which project: that which entry *seq* left. *socket* is the daemon's."""
+    """Which state of which project: that which entry *seq* left."""
 
     home: str
-    socket: str
     membership: Membership
     project: ProjectId
     seq: Seq
@@ -83,7 +83,7 @@ async def make_copy(spec: PastCopySpec, clock: Clock, made: Callable[[Path], Non
 
     Raises NoSuchPoint, another FsError, a NodeError or OSError.
     """
-    async with DaemonClient(Path(spec.socket)) as client:
+    async with DaemonClient(Path(spec.home) / SOCKET_FILE) as client:
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         directory = project_directory(Path(spec.home), spec.project)
         async with past_at_hand(directory, client, access, clock, _quietly) as at_hand:

@@ -17,8 +17,8 @@ from lucidnode.fs.membership.answering import Answering
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Refused
-from lucidnode.node.config import SOCKET_FILE
 from lucidnode.node.roster.answers_unmounted import GivenAnswers, ToldAnswer
 
 

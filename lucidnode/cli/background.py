@@ -32,9 +32,10 @@ from lucidnode.cli.keeper import (
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node import sealed_file
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable, Locked, NodeError
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, is_held, mount_keepers
-from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
+from lucidnode.node.config import LOG_FILE, load_config
 
 _LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
 

@@ -18,8 +18,9 @@ from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable
-from lucidnode.node.config import SOCKET_FILE, NodeConfig, change_config, load_config
+from lucidnode.node.config import NodeConfig, change_config, load_config
 from lucidnode.node.setting_values import BadSetting
 from lucidnode.node.settings import AT_ONCE, MOVED, SETTINGS, SETTINGS_CHANGED, Setting, setting
 from lucidnode.node.studio_settings import load_texts, of_studio, overlaid

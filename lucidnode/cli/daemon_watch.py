@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from lucidnode.cli.node_key_at_hand import daemon_with_keys
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.wire import DashboardWay
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 
 @click.command("dashboard", short_help="Print the address of the dashboard, and open it.")

@@ -17,11 +17,12 @@ from lucidnode.cli.printable import printable
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import MAX_SEQ, ProjectId
 from lucidnode.node.client.mount_messages import ProjectEvent
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 
 @click.command("events", short_help="Follow what happens in a project, on all workstations.")

@@ -18,9 +18,10 @@ from lucidnode.cli.printable import printable
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
+from lucidnode.node.config import LOG_FILE, load_config
 
 
 @click.command("log", short_help="Follow what programs ask of a drive, or say where the logs are.")

@@ -26,9 +26,10 @@ from lucidnode.cut_media import bytes_of, media_of
 from lucidnode.media_search import MediaSearch
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.file_blocks import DaemonFileBlocks
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import Evicted
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 _Looks = Callable[[DaemonFileBlocks, dict[str, Any]], Coroutine[Any, Any, list[PathBlocks]]]
 """Finds the blocks that are wanted."""

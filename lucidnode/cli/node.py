@@ -33,8 +33,9 @@ from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.cli.status_answers import moving_cells, status_answers
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Refused, Unavailable
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 _EXIT_S = 30.0
 _LOOK_INTERVAL_S = 0.25

@@ -16,8 +16,8 @@ from lucidnode.cli.background import daemon_process, ensure_daemon
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node import sealed_file
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable, DiskFull, NodeError, Unavailable
-from lucidnode.node.config import SOCKET_FILE
 
 _MEMBERSHIP = msgspec.msgpack.Decoder(Membership)
 

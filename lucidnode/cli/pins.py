@@ -22,11 +22,12 @@ from lucidnode.fs.replica.inode import ROOT
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.file_blocks import DaemonFileBlocks
 from lucidnode.node.client.daemon_socket.pins import DaemonPins
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
 from lucidnode.node.client.pins import MAX_PLACES, Pin, PinnedProject, PinPlace, PinsReply, PinsWish
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 
 class _Pinned(NamedTuple):

@@ -23,9 +23,9 @@ from lucidnode.cli.service_state import ServiceState, write_state
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.node import sealed_file
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import DaemonUnreachable, DiskFull, NodeError
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held, mount_keepers
-from lucidnode.node.config import SOCKET_FILE
 
 log = logging.getLogger(__name__)
 

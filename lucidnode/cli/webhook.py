@@ -14,7 +14,8 @@ from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.project_names import offering_projects_and_paths
 from lucidnode.node.client import wire
 from lucidnode.node.client.daemon_socket.client import DaemonClient
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
+from lucidnode.node.config import load_config
 
 
 @click.group("webhook", short_help="Have services told what happens in projects.")

@@ -17,9 +17,10 @@ from lucidnode.blocks_of_paths import located, places_of, uses_of
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, counted, show_json, show_line, show_table, size
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.file_blocks import BlockPlace, BlockUse, WhyPassedOver
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.config import SOCKET_FILE, load_config
+from lucidnode.node.config import load_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from lucidnode.fs.replica.intents import Create
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.membership import unlock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.client.wire import CommitReply, CommitRequest
-from lucidnode.node.config import SOCKET_FILE
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(200)]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import later_collection
+import msgspec
 import pytest
 from cli_fixture import PASSPHRASE, Workstation, workstation
 from seaweed_fixture import running_seaweed
@@ -104,7 +105,7 @@ def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
     assert blocks(station) == before
 
 
-def test_a_round_is_done_by_a_process_of_its_own(station: Workstation) -> None:
+def test_a_round_is_done_by_a_process_of_its_own(station: Workstation, tmp_path: Path) -> None:
     [project] = [path.name for path in station.folder.glob("bucket/p/*")]
     spec = MountSpec(
         home=str(station.home),
@@ -116,10 +117,10 @@ def test_a_round_is_done_by_a_process_of_its_own(station: Workstation) -> None:
         allow_other=False,
         collection_requests=1000,
     )
-    told = asyncio.run(run_round(spec, "daemon.sock", b""))
+    told = asyncio.run(run_round(spec, b""))
     assert told == Collected(due_ns=told.due_ns), "nothing is due, and nobody made an entry"
     with pytest.raises(RoundFailed, match="daemon"):
-        asyncio.run(run_round(spec, "nobody.sock", b""))
+        asyncio.run(run_round(msgspec.structs.replace(spec, home=str(tmp_path)), b""))
 
 
 class _Round:

@@ -21,7 +21,7 @@ from lucidnode.cli.exit_codes import Exit
 from lucidnode.fs.membership.asking_ticket import open_asking
 from lucidnode.inviting import InviteWish, invite_asking
 from lucidnode.node import sealed_file
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(900)]
 

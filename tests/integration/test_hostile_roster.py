@@ -21,6 +21,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import (
@@ -34,7 +35,7 @@ from lucidnode.node.client.roster_entry import (
     stand_in,
 )
 from lucidnode.node.client.roster_rules import verified
-from lucidnode.node.config import SOCKET_FILE, NodeConfig, save_config
+from lucidnode.node.config import NodeConfig, save_config
 from lucidnode.node.identity import DeviceIdentity
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

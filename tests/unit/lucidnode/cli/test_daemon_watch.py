@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lucidnode.cli.daemon_watch import DaemonWatch, has_died
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 
 
 def listening(home: Path) -> socket.socket:

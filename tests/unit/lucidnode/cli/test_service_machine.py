@@ -18,7 +18,7 @@ from aiohttp import web
 
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.service_machine import ServiceMachine
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 
 SECRET = "correct horse battery"
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from lucidnode.cli.app import cli
 from lucidnode.cli.man_pages import man_pages
 from lucidnode.cli.persistent_mounts import MOUNTS_FILE, PersistentMount, add
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 
 MACROS = {".TH", ".SH", ".PP", ".TP", ".nf", ".fi"}
 
