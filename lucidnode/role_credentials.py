@@ -33,7 +33,6 @@ from lucidnode.node.config import load_credentials
 
 ROLES: tuple[Role, ...] = ("owner", "editor", "viewer")
 
-_LOOK = "credentials/look"
 _TRIES = 20
 
 
@@ -82,7 +81,7 @@ async def give_role(
         old_key = before.credentials.get("access_key") or (own.access_key if own else None)
         devices = [one for one in holders(view.roster, role) if one.id not in without]
         await _publish(client.credentials, view, role, given, devices)
-        await client.orders.give(_LOOK)
+        await client.credentials.look()
         shared = not before.credentials and await _is_shared(client.credentials)
         return RoleGiven(
             role=role,

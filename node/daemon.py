@@ -22,7 +22,7 @@ from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.config import LOCK_FILE, NodeConfig
 from lucidnode.node.current_settings import CurrentSettings
-from lucidnode.node.daemon_socket import DaemonSocket
+from lucidnode.node.daemon_socket.listener import DaemonSocket
 from lucidnode.node.serving import serving
 
 log = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ class Orders:
         self._cache.resize(room.limit, room.left_alone)
         self._office.name_peers(map(parse_peer, self._settings.config.peers))
 
-    async def take_node_key(self, raw: bytes) -> bytes:
+    def hold_node_key(self, raw: bytes) -> None:
         """Take over the node key of a home whose secrets were in clear until now.
 
         Raises Refused if another is held.
@@ -106,7 +106,6 @@ class Orders:
         }:
             raise Refused("no node key is waited for")
         sealed_file.hold(self._home, raw)
-        return b""
 
     async def exit(self) -> None:
         """End the daemon. Raises Refused while a project is mounted."""

@@ -32,7 +32,22 @@ from lucidnode.node.config import (
     load_credentials,
 )
 from lucidnode.node.current_settings import CurrentSettings
-from lucidnode.node.daemon_socket import DaemonSocket
+from lucidnode.node.daemon_socket.blocks import BlockRoutes
+from lucidnode.node.daemon_socket.checkpoints import CheckpointRoutes
+from lucidnode.node.daemon_socket.collection import CollectionRoutes
+from lucidnode.node.daemon_socket.credentials import CredentialRoutes
+from lucidnode.node.daemon_socket.dashboard import DashboardRoutes
+from lucidnode.node.daemon_socket.facts import FactRoutes
+from lucidnode.node.daemon_socket.file_blocks import FileBlockRoutes
+from lucidnode.node.daemon_socket.invitations import InvitationRoutes
+from lucidnode.node.daemon_socket.journal import JournalRoutes
+from lucidnode.node.daemon_socket.listener import DaemonSocket
+from lucidnode.node.daemon_socket.mounts import MountRoutes
+from lucidnode.node.daemon_socket.orders import OrderRoutes
+from lucidnode.node.daemon_socket.pins import PinRoutes
+from lucidnode.node.daemon_socket.roster import RosterRoutes
+from lucidnode.node.daemon_socket.server import SocketServer
+from lucidnode.node.daemon_socket.webhooks import WebhookRoutes
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
 from lucidnode.node.dashboard.pages import Shown
 from lucidnode.node.dashboard.visits import Visits
@@ -85,7 +100,6 @@ from lucidnode.node.shown_parts import (
     settling,
     status_snapshot,
 )
-from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.status.history import History
 from lucidnode.node.studio_settings import StudioSettings
 
@@ -278,40 +292,32 @@ async def serving(
         await stack.enter_async_context(
             SocketServer(
                 listener,
-                blocks=for_mounts,
-                journal=journal,
-                checkpoints=checkpoint_objects(context, store, uploads),
-                collection=CollectedObjects(store.bucket, staging, store.skew_s),
-                roster=roster,
-                mounts=mounts,
-                relay=office.talk.relay,
-                welcome=mount_welcome(context, store, cache, staging),
-                topics=topics(facts, dashboard, webhooks, store.skew_s),
-                orders=orders.by_word(),
-                questions={
-                    "invitations/asked": invitations.asked,
-                    "invitations/look": invitations.look,
-                    "invitations/parts": invitations.parts,
-                    "invitations/create": invitations.create,
-                    "webhooks/add": webhooks.add,
-                    "webhooks/remove": webhooks.remove,
-                    "webhooks/test": webhooks.test,
-                    "invitations/way-in": way_in(context, of_roles, roster, signed_with).of_role,
-                    "credentials/create": of_roles.create,
-                    "credentials/look": of_roles.look,
-                    "credentials/of-role": of_roles.of_role,
-                    "credentials/unreached": of_roles.unreached,
-                    "node-key": orders.take_node_key,
-                    **BlocksForPeople(
-                        mounts, cache, staging, uploads, office, arrivals, indexers
-                    ).questions(),
-                    **pins.questions(),
-                    **Visits(
-                        context.identity, lambda: roster.current.studio, office.facts, clock
-                    ).questions(),
-                },
-                tasks=tasks,
-                alerts=alerts,
+                [
+                    BlockRoutes(for_mounts),
+                    JournalRoutes(journal, mounts),
+                    CheckpointRoutes(checkpoint_objects(context, store, uploads)),
+                    CollectionRoutes(CollectedObjects(store.bucket, staging, store.skew_s)),
+                    RosterRoutes(roster),
+                    InvitationRoutes(invitations, way_in(context, of_roles, roster, signed_with)),
+                    CredentialRoutes(of_roles),
+                    MountRoutes(
+                        mounts,
+                        mount_welcome(context, store, cache, staging),
+                        office.talk.relay,
+                        alerts,
+                    ),
+                    FileBlockRoutes(
+                        BlocksForPeople(mounts, cache, staging, uploads, office, arrivals, indexers)
+                    ),
+                    PinRoutes(pins),
+                    WebhookRoutes(webhooks),
+                    DashboardRoutes(
+                        Visits(context.identity, lambda: roster.current.studio, office.facts, clock)
+                    ),
+                    FactRoutes(topics(facts, dashboard, webhooks, store.skew_s)),
+                    OrderRoutes(orders.by_word(), orders.hold_node_key),
+                ],
+                tasks,
             )
         )
         yield

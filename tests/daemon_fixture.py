@@ -35,10 +35,15 @@ from lucidnode.node.client.journal import signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
-from lucidnode.node.daemon_socket import DaemonSocket
+from lucidnode.node.daemon_socket.blocks import BlockRoutes
+from lucidnode.node.daemon_socket.checkpoints import CheckpointRoutes
+from lucidnode.node.daemon_socket.journal import JournalRoutes
+from lucidnode.node.daemon_socket.listener import DaemonSocket
+from lucidnode.node.daemon_socket.mounts import MountRoutes
+from lucidnode.node.daemon_socket.roster import RosterRoutes
+from lucidnode.node.daemon_socket.server import SocketServer
 from lucidnode.node.journal.register import SlotContent
 from lucidnode.node.mounts import MountTable
-from lucidnode.node.socket_server import SocketServer
 
 BLOCK = 256 * 1024
 
@@ -157,18 +162,14 @@ class Workstation:
             supervised(alerts, clock) as tasks,
             SocketServer(
                 listener,
-                blocks=self,
-                journal=_Journal(self),
-                checkpoints=_Checkpoints(self),
-                collection=_Nothing(),
-                roster=_Roster(self._studio),
-                mounts=self._mounts,
-                relay=self._relay,
-                welcome=self._welcome,
-                topics={},
-                orders={},
-                tasks=tasks,
-                alerts=alerts,
+                [
+                    BlockRoutes(self),
+                    JournalRoutes(_Journal(self), self._mounts),
+                    CheckpointRoutes(_Checkpoints(self)),
+                    RosterRoutes(_Roster(self._studio)),
+                    MountRoutes(self._mounts, self._welcome, self._relay, alerts),
+                ],
+                tasks,
             ),
         ):
             started.set()
@@ -446,16 +447,6 @@ class _Journal:
 
     async def forget(self, project: ProjectId) -> None:
         raise AssertionError("only a repair forgets")
-
-
-class _Nothing:
-    """Nobody collects here."""
-
-    async def page(self, project: ProjectId, after: BlockId | None) -> wire.BlockPage:
-        raise AssertionError
-
-    async def delete(self, project: ProjectId, blocks: Sequence[BlockId]) -> wire.BlocksDeleted:
-        raise AssertionError
 
 
 class _Checkpoints:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-import msgspec
+from collections.abc import Sequence
 
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.fetch import PeerBlockSource
@@ -14,18 +12,12 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.file_blocks import (
     BlockPlace,
-    BlockPlaces,
-    BlocksOf,
+    BlocksPage,
     Evicted,
-    FilesWish,
     Place,
 )
-from lucidnode.node.client.ids import BlockId, ProjectId, block_ids, parse_project_id
-from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.mounts import MountTable
-
-_FILES_WISH = msgspec.msgpack.Decoder(FilesWish)
-_BLOCKS_OF = msgspec.msgpack.Decoder(BlocksOf)
 
 
 class BlocksForPeople:
@@ -49,36 +41,22 @@ class BlocksForPeople:
         self._arrivals = arrivals
         self._indexers = indexers
 
-    def questions(self) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
-        """Return what answers each question, by the word that is sent for it."""
-        return {
-            "blocks/of-files": self.of_files,
-            "blocks/places": self.places,
-            "blocks/evict": self.evict,
-        }
+    async def of_files(self, project: ProjectId, inos: list[int], offset: int) -> BlocksPage:
+        """Return what the mount of *project* says that *inos* lie in. Raises NotThere, Unavailable."""
+        return await self._mounts.mount(project).blocks(inos, offset)
 
-    async def of_files(self, wish: bytes) -> bytes:
-        """Answer a FilesWish by the BlocksPage of the mount. Raises NotThere, Unavailable, Malformed."""
-        wanted = decoded(_FILES_WISH, wish)
-        mount = self._mounts.mount(parse_project_id(wanted.project))
-        return msgspec.msgpack.encode(await mount.blocks(wanted.inos, wanted.offset))
+    def places(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockPlace]:
+        """Return where each of *blocks* is."""
+        return [self._place(project, block) for block in blocks]
 
-    async def places(self, wish: bytes) -> bytes:
-        """Answer a BlocksOf by the BlockPlaces. Raises Malformed."""
-        project, blocks = _read(wish)
-        return msgspec.msgpack.encode(
-            BlockPlaces([self._place(project, block) for block in blocks])
-        )
-
-    async def evict(self, wish: bytes) -> bytes:
-        """Have the blocks of a BlocksOf leave the cache, and say what went.
+    async def evict(self, blocks: Sequence[BlockId]) -> Evicted:
+        """Have *blocks* leave the cache, and say what went.
 
         What waits for its upload is not in the cache, and stays; what was saved a moment ago may be
-        on its way there. Raises Malformed, and Unavailable when the disk of the cache fails or hangs.
+        on its way there. Raises Unavailable when the disk of the cache fails or hangs.
         """
-        _, blocks = _read(wish)
         await self._uploads.settle()
-        return msgspec.msgpack.encode(Evicted(*await self._cache.evict(blocks)))
+        return Evicted(*await self._cache.evict(blocks))
 
     def _place(self, project: ProjectId, block: BlockId) -> BlockPlace:
         place: Place = "away"
@@ -100,8 +78,3 @@ class BlocksForPeople:
             [(device, why) for device, why in self._office.passed_over(block)],
             [] if came is None else [(device, why) for device, why in came.past],
         )
-
-
-def _read(wish: bytes) -> tuple[ProjectId, list[BlockId]]:
-    named = decoded(_BLOCKS_OF, wish)
-    return parse_project_id(named.project), block_ids(named.ids)

@@ -1,6 +1,6 @@
 """What a mount and its daemon tell each other over their WebSocket: msgspec structs, as MessagePack.
 
-The path is `/v1/p/{project}/events` (wire.py): Hello, Welcome, then both ways. A field that we do not
+The path is `/v1/p/{project}/events` (daemon_socket/mounts.py): Hello, Welcome, then both ways. A field that we do not
 know is passed over: the other may be of a later release, since one of the two is renewed first.
 """
 

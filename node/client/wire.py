@@ -1,54 +1,7 @@
 """What travels over the daemon's Unix socket: msgspec structs, encoded as MessagePack.
 
-HTTP over the socket carries requests; one WebSocket for each mount carries events. Paths:
-
-    GET  /v1/status | alerts | peers | savings | cache | conflicts  JSON facts for the command line
-    POST /v1/bucket/probe, /v1/cache/clear, /v1/exit
-    POST /v1/dashboard/way-in                                    DashboardWish -> DashboardWay
-    POST /v1/webhooks/add                                        WebhookWish -> WebhookAdded
-    POST /v1/webhooks/remove, /v1/webhooks/test                  WebhookNamed
-    POST /v1/blocks/of-files                                     FilesWish -> BlocksPage
-    POST /v1/blocks/places                                       BlocksOf -> BlockPlaces
-    POST /v1/blocks/evict                                        BlocksOf -> Evicted
-    POST /v1/pins/order                                          PinsWish -> PinsReply
-    POST /v1/pins/part                                           PinnedPart
-    POST /v1/pins/here                                           -> PinnedProjects
-    POST /v1/invitations/asked                                   -> InvitationList
-    POST /v1/invitations/look                                    the next answer to that is new
-    POST /v1/invitations/parts                                   InvitationNamed -> Invitation
-    POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
-    POST /v1/invitations/way-in                                  RoleNamed -> WayIn
-    POST /v1/credentials/of-role                                 RoleNamed -> RoleSet
-    POST /v1/credentials/unreached                               empty -> RolesUnreached
-    POST /v1/credentials/create                                  NewRoleSet -> RoleSetCreated
-    POST /v1/credentials/look                                    look for those of our role now
-    GET  /v1/roster?look=none|try|must                           RosterLog
-    POST /v1/roster/{seq}                                        body -> CommitReply
-    GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
-    POST /v1/p/{project}/staged                                  RankedBlocks
-    POST /v1/p/{project}/uploaded                                BlockList -> those in the bucket
-    POST /v1/p/{project}/put-back[?look=1]                       BlockList -> BlocksPutBack
-    GET  /v1/p/{project}/bad                                     BlockList: bad in the bucket
-    POST /v1/p/{project}/touched                                 BlockList
-    GET  /v1/p/{project}/journal/{seq}[?proven=1]                200 Slot | 404
-    POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
-    GET  /v1/p/{project}/kept/{seq}                              200 the entry as seen here | 404
-    POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
-    GET  /v1/p/{project}/lost                                    LostEntries
-    POST /v1/p/{project}/look/{seq}                              tell the mount that it is there
-    GET  /v1/p/{project}/checkpoints                             CheckpointList
-    POST /v1/p/{project}/delete-checkpoints                      CheckpointList -> CheckpointList
-    GET  /v1/p/{project}/attestations                            AttestationList
-    GET  /v1/p/{project}/attestation/{seq}/{device}              200 a device's word | 404
-    POST /v1/p/{project}/attestation/{seq}                       the hash of a manifest
-    GET  /v1/p/{project}/checkpoint/{seq}                        200 the manifest | 404
-    POST /v1/p/{project}/checkpoint/{seq}                        CommitRequest -> CommitReply
-    GET  /v1/p/{project}/blocks[?after=ID]                       BlockPage: what the bucket has
-    POST /v1/p/{project}/delete-blocks                           BlockList -> BlocksDeleted
-    POST /v1/p/{project}/forget                                  what is to be committed
-    GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
-    GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
-    GET  /v1/p/{project}/changes?reader=R[&after=SEQ&told=N]     EventsPage, as soon as there is one
+HTTP over the socket carries requests; one WebSocket for each mount carries events. The paths stand
+in the rooms where they are asked (node/client/daemon_socket/) and answered (node/daemon_socket/).
 """
 
 from __future__ import annotations

@@ -7,25 +7,20 @@ import hashlib
 import ipaddress
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-import msgspec
 
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId
-from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import outside
-from lucidnode.node.client.wire import DashboardWay, DashboardWish
+from lucidnode.node.client.wire import DashboardWay
 from lucidnode.node.dashboard.login import Login, Opened
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.errors import PeerLost
 from lucidnode.node.peers.status import PeerStatus
 
 CONNECT_S = 5.0
-
-_WISH = msgspec.msgpack.Decoder(DashboardWish)
 
 
 class Visits:
@@ -43,18 +38,13 @@ class Visits:
         self._peers = peers
         self._clock = clock
 
-    def questions(self) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
-        """Return what answers each question, by the word that is sent for it."""
-        return {"dashboard/way-in": self.way_in}
-
-    async def way_in(self, body: bytes) -> bytes:
-        """Answer a DashboardWish by a DashboardWay.
+    async def way_in(self, device: DeviceId) -> DashboardWay:
+        """Return the way into the dashboard of *device*.
 
         Raises NotThere if nobody is linked by that id, Refused if it shows its dashboard to nobody or
-        somebody else answers in its place, Unavailable if nobody does, Malformed.
+        somebody else answers in its place, Unavailable if nobody does.
         """
-        wanted = decoded(_WISH, body).device
-        peer = next((each for each in self._peers() if each.device == wanted), None)
+        peer = next((each for each in self._peers() if each.device == device), None)
         if peer is None or not peer.address or peer.summary is None:
             raise NotThere("that workstation is not connected now: `lucidnode peers` shows who is")
         port, pin = peer.summary.page_port, peer.summary.page_pin
@@ -68,7 +58,7 @@ class Visits:
         opened = Opened(self._studio(), DeviceId(peer.device), pin)
         login = replace(unsigned, signature=self._identity.sign(unsigned.signed(opened)))
         url = f"https://{_bracketed(peer.address)}:{port}/?login={login.text()}"
-        return msgspec.msgpack.encode(DashboardWay(url, pin))
+        return DashboardWay(url, pin)
 
 
 async def _check(host: str, port: int, pin: bytes) -> None:

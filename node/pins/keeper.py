@@ -7,11 +7,9 @@ while their project is not mounted, too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Protocol
-
-import msgspec
 
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
@@ -19,20 +17,17 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError, NotThere
-from lucidnode.node.client.ids import BlockId, ProjectId, block_ids, parse_project_id
-from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.pins import (
-    PinnedPart,
     PinnedProject,
     PinnedProjects,
-    PinsWish,
+    PinOrder,
+    PinPlace,
+    PinsReply,
 )
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.pins.book import PinBook
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
-
-_PINNED_PART = msgspec.msgpack.Decoder(PinnedPart)
-_PINS_WISH = msgspec.msgpack.Decoder(PinsWish)
 
 _LOOK_INTERVAL_S = 2.0
 
@@ -93,35 +88,29 @@ class PinKeeper:
         self._is_stale = True
         self._turn = asyncio.Lock()
 
-    def questions(self) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
-        """Return what answers each question, by the word that is sent for it."""
-        return {"pins/part": self.part, "pins/here": self.here, "pins/order": self.order}
+    async def order(self, project: ProjectId, order: PinOrder, places: list[PinPlace]) -> PinsReply:
+        """Have the mount of *project* do it, and return what it answers. Raises NotThere, Unavailable."""
+        return await self._mounts.mount(project).pins(order, places)
 
-    async def order(self, body: bytes) -> bytes:
-        """Answer a PinsWish by the PinsReply of the mount. Raises NotThere, Unavailable, Malformed."""
-        wish = decoded(_PINS_WISH, body)
-        mount = self._mounts.mount(parse_project_id(wish.project))
-        return msgspec.msgpack.encode(await mount.pins(wish.order, wish.places))
+    async def part(
+        self, project: ProjectId, sizes: Mapping[BlockId, int], *, first: bool, last: bool
+    ) -> None:
+        """Take in a part of what the mount of *project* says is pinned: blocks, and their *sizes* in bytes.
 
-    async def part(self, body: bytes) -> bytes:
-        """Take in a PinnedPart of a mount. Raises Malformed."""
-        part = decoded(_PINNED_PART, body)
-        project, blocks = parse_project_id(part.project), block_ids(part.ids)
-        if len(part.sizes) != len(blocks):
-            raise Malformed("sizes of other blocks")
-        if part.first:
+        The *first* begins a new list, which counts with the *last*. Raises Malformed.
+        """
+        if first:
             self._coming[project] = {}
         elif project not in self._coming:
             raise Malformed("the middle of a list of pins")
-        self._coming[project].update(zip(blocks, part.sizes, strict=True))
-        if part.last:
+        self._coming[project].update(sizes)
+        if last:
             await self._heard(project, self._coming.pop(project))
-        return b""
 
-    async def here(self, _: bytes) -> bytes:
-        """Return PinnedProjects: how far the pins are here."""
-        return msgspec.msgpack.encode(
-            PinnedProjects([self._facts(project) for project in self._pinned], self._cache.pin_room)
+    def here(self) -> PinnedProjects:
+        """Return how far the pins are here."""
+        return PinnedProjects(
+            [self._facts(project) for project in self._pinned], self._cache.pin_room
         )
 
     async def run(self) -> None:

@@ -13,15 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import msgspec
-
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize
 from lucidnode.node.bucket.keys import INVITATIONS, invitation_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NotThere
-from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster
 
 LOOK_EVERY_S = 5.0
@@ -42,8 +39,6 @@ _PAGE = 1000
 Part = Literal["offer", "request", "answer"]
 _PARTS = frozenset(get_args(Part))
 _UNANSWERED = {"offer", "request"}
-_NAMED = msgspec.msgpack.Decoder(wire.InvitationNamed)
-_PUT = msgspec.msgpack.Decoder(wire.InvitationPart)
 
 
 class Invitations:
@@ -75,10 +70,10 @@ class Invitations:
         self._asked_at = clock.boot()  # mounts of before are about to come back
         self._turn = asyncio.Lock()
 
-    async def asked(self, _: bytes = b"") -> bytes:
+    async def asked(self) -> list[wire.Invitation]:
         """Return the requests that wait for an answer; none unless who uses this machine may answer."""
         self._asked_at = self._clock.boot()
-        return msgspec.msgpack.encode(wire.InvitationList(await self._now()))
+        return await self._now()
 
     async def unanswered(self) -> list[wire.Invitation]:
         """Return the same where no mount of this machine asks; where one does, it answers, and this is none."""
@@ -93,30 +88,30 @@ class Invitations:
                 self._looked_at = self._clock.boot()
             return self._waiting
 
-    async def look(self, _: bytes) -> bytes:
+    def look(self) -> None:
         """Have the next question look into the bucket: a person asks it, just after somebody has come."""
         self._looked_at = float("-inf")
-        return b""
 
-    async def parts(self, raw: bytes) -> bytes:
+    async def parts(self, ident: str) -> wire.Invitation:
         """Return what the bucket has of one invitation. Raises Malformed."""
-        found = await self._read(_checked(decoded(_NAMED, raw).ident))
-        return msgspec.msgpack.encode(found)
+        return await self._read(_checked(ident))
 
-    async def create(self, raw: bytes) -> bytes:
-        """Create a part of an invitation, once; tell whether it is this one that stands there now."""
-        wanted = decoded(_PUT, raw)
-        ident = _checked(wanted.ident)
-        if wanted.part not in _PARTS or len(wanted.body) > MAX_PART_BYTES[wanted.part]:
+    async def create(self, ident: str, part: str, body: bytes) -> bool:
+        """Create a part of an invitation, once; tell whether it is this one that stands there now.
+
+        Raises Malformed.
+        """
+        ident = _checked(ident)
+        if part not in _PARTS or len(body) > MAX_PART_BYTES[part]:
             raise Malformed("no part of an invitation")
-        key = invitation_key(ident, wanted.part)
+        key = invitation_key(ident, part)
         try:
-            await self._bucket.create(key, wanted.body)
+            await self._bucket.create(key, body)
             created = True
         except AlreadyThere:
-            created = await self._bucket.get(key) == wanted.body  # by a try that was not told
+            created = await self._bucket.get(key) == body  # by a try that was not told
         self._waiting = [one for one in self._waiting if one.ident != ident]
-        return msgspec.msgpack.encode(wire.InvitationCreated(created))
+        return created
 
     async def _look(self) -> list[wire.Invitation]:
         roster, now_ns = self._roster(), self._clock.wall_ns()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, cast, get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 from cachetools import LRUCache
@@ -26,7 +26,6 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Malformed, NodeError, NotThere, Refused
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.json_text import json_in
-from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.role_credentials import (
     MAX_NUMBER,
     MAX_SET_BYTES,
@@ -48,9 +47,6 @@ _MOST_READ = 32
 """Objects of a role that one look reads: all but the newest are there for nothing, or by strangers."""
 
 _PAGE = 1000
-
-_NAMED = msgspec.msgpack.Decoder(wire.RoleNamed)
-_NEW = msgspec.msgpack.Decoder(wire.NewRoleSet)
 
 
 class _Newest(NamedTuple):
@@ -146,16 +142,16 @@ class RoleCredentials:
 
     # -- what commands and mounts ask --------------------------------------------------------
 
-    async def of_role(self, raw: bytes) -> bytes:
-        """Return the newest credentials of a role, as far as this workstation may know them. Raises Malformed."""
-        found = await self._look(_role(decoded(_NAMED, raw).role))
+    async def of_role(self, role: Role) -> wire.RoleSet:
+        """Return the newest credentials of *role*, as far as this workstation may know them."""
+        found = await self._look(role)
         if found is None:
-            return msgspec.msgpack.encode(wire.RoleSet(0, {}))
+            return wire.RoleSet(0, {})
         given = found.credentials
         fields = {} if given is None else msgspec.structs.asdict(given)
-        return msgspec.msgpack.encode(wire.RoleSet(found.name.number, fields))
+        return wire.RoleSet(found.name.number, fields)
 
-    async def unreached(self, _: bytes) -> bytes:
+    async def unreached(self) -> list[Role]:
         """Return the roles of which the newest credentials are known here, and not to all who need them."""
         roster = self._roster()
         roles: list[Role] = []
@@ -167,25 +163,18 @@ class RoleCredentials:
                     await self._look(role)
                     if self._misses(role, roster):
                         roles.append(role)
-        return msgspec.msgpack.encode(wire.RolesUnreached(roles))
+        return roles
 
-    async def create(self, raw: bytes) -> bytes:
+    async def create(self, role: Role, number: int, body: bytes) -> bool:
         """Create a set, once; tell whether nothing else stood there. Raises Malformed."""
-        new = decoded(_NEW, raw)
-        if not 1 <= new.number <= MAX_NUMBER or len(new.body) > MAX_SET_BYTES:
+        if not 1 <= number <= MAX_NUMBER or len(body) > MAX_SET_BYTES:
             raise Malformed("no credentials of a role")
-        key = credentials_key(SetName(_role(new.role), new.number))
+        key = credentials_key(SetName(role, number))
         try:
-            await self._bucket.create(key, new.body)
-            created = True
+            await self._bucket.create(key, body)
         except AlreadyThere:
-            created = await self._bucket.get(key) == new.body  # by a try that was not told
-        return msgspec.msgpack.encode(wire.RoleSetCreated(created))
-
-    async def look(self, _: bytes) -> bytes:
-        """Use what is newest now. Raises a NodeError."""
-        await self.follow()
-        return b""
+            return await self._bucket.get(key) == body  # by a try that was not told
+        return True
 
     async def newest(self, role: Role) -> Credentials | None:
         """Return the newest credentials of *role*, None if it has none. Raises Refused if they are others' secret."""
@@ -243,9 +232,3 @@ class RoleCredentials:
                 return _Newest(name, credentials, devices)
         self._no_sets[name, size] = None
         return None
-
-
-def _role(word: str) -> Role:
-    if word not in get_args(Role):
-        raise Malformed("no role")
-    return cast(Role, word)

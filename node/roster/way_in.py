@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import Role
 
@@ -24,8 +20,6 @@ SLOTS = 12
 """Entries that others may add between the answer and the join, seconds later as a rule."""
 
 LASTS_S = 24 * 3600
-
-_NAMED = msgspec.msgpack.Decoder(wire.RoleNamed)
 
 Presign = Callable[[Sequence[str], int], Awaitable[list[str]]]
 
@@ -43,19 +37,15 @@ class WaysIn:
         self._roster = roster
         self._presign = presign
 
-    async def of_role(self, raw: bytes) -> bytes:
-        """Return what a newcomer of a role needs. Raises Malformed, and a NodeError of the bucket."""
-        match decoded(_NAMED, raw).role:
-            case "owner" | "editor" | "viewer" as role:
-                found = await self._newest(role)
-            case _:
-                raise Malformed("no role")
+    async def of_role(self, role: Role) -> wire.WayIn:
+        """Return what a newcomer of *role* needs. Raises a NodeError of the bucket."""
+        found = await self._newest(role)
         if found is None:
-            return msgspec.msgpack.encode(wire.WayIn({}, {}))
+            return wire.WayIn({}, {})
         slots: dict[int, str] = {}
         if role == "viewer" and self._presign is not None:
             head = self._roster().head
             seqs = [Seq(head + 1 + at) for at in range(SLOTS)]
             urls = await self._presign([roster_key(seq) for seq in seqs], LASTS_S)
             slots = dict(zip(seqs, urls, strict=True))
-        return msgspec.msgpack.encode(wire.WayIn(found.plain(), slots))
+        return wire.WayIn(found.plain(), slots)

@@ -12,14 +12,11 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-import msgspec
-
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId
-from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.webhooks import ProjectWebhook
 from lucidnode.node.mounts import Mount, MountTable
@@ -30,9 +27,6 @@ from lucidnode.node.webhooks.telling import Teller
 
 _LOOK_INTERVAL_S = 1.0
 """How soon a project that was mounted, or a webhook that was added, is followed."""
-
-_WISH = msgspec.msgpack.Decoder(wire.WebhookWish)
-_NAMED = msgspec.msgpack.Decoder(wire.WebhookNamed)
 
 _Key = tuple[Webhook, ProjectId]
 
@@ -148,12 +142,11 @@ class Webhooks:
             for one in mount.webhooks
         ]
 
-    async def add(self, wish: bytes) -> bytes:
-        """Add the webhook of a wire.WebhookWish to its project, or to all mounted ones; return the wire.WebhookAdded.
+    async def add(self, wanted: wire.WebhookWish) -> wire.WebhookAdded:
+        """Add a webhook to its project, or to all mounted ones; return what it is called, and its secret.
 
-        Raises Refused, a sentence, for what is not allowed or no address; NotThere, Unavailable, Malformed.
+        Raises Refused, a sentence, for what is not allowed or no address; NotThere, Unavailable.
         """
-        wanted = decoded(_WISH, wish)
         check_url(wanted.url, paths=wanted.paths)
         if wanted.paths and not self._is_owner():
             raise Refused("only an owner of the studio may have a webhook told paths")
@@ -175,14 +168,13 @@ class Webhooks:
         ]
         if len(refused) == len(mounts):
             raise Refused(refused[0])
-        return msgspec.msgpack.encode(wire.WebhookAdded(ident, secret))
+        return wire.WebhookAdded(ident, secret)
 
-    async def remove(self, named: bytes) -> bytes:
-        """Remove the webhook of a wire.WebhookNamed, from each project that is mounted here.
+    async def remove(self, ident: str) -> None:
+        """Remove the webhook with that id, from each project that is mounted here.
 
-        Raises NotThere, Refused, Unavailable, Malformed, DiskFull.
+        Raises NotThere, Refused, Unavailable, DiskFull.
         """
-        ident = decoded(_NAMED, named).id
         mounts = [mount for mount in self._mounts if any(one.id == ident for one in mount.webhooks)]
         for mount in mounts:
             if (reply := await mount.webhook("remove", ident)).refused:
@@ -191,17 +183,15 @@ class Webhooks:
             async with self._turn:
                 await asyncio.to_thread(self._book.remove, ident)
         self._follow()
-        return b""
 
-    async def test(self, named: bytes) -> bytes:
-        """Have the receiver of a wire.WebhookNamed take a test. Raises Unavailable, NotThere, Refused."""
-        webhook = self._told_from_here(decoded(_NAMED, named).id)
+    async def test(self, ident: str) -> None:
+        """Have the receiver of the webhook with that id take a test. Raises Unavailable, NotThere, Refused."""
+        webhook = self._told_from_here(ident)
         async with Deliveries(self._clock) as deliveries:
             try:
                 await deliveries.post(webhook, {"event": "test"})
             except NotTaken as error:
                 raise Unavailable(f"{webhook.url} does not take a test: {error}") from None
-        return b""
 
     def _told_from_here(self, ident: str) -> Webhook:
         """Return the webhook with that id. Raises NotThere, and Refused if it is not told from here."""

@@ -25,7 +25,6 @@ from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster import Device, ProjectRecord, Roster, Standing
 from lucidnode.node.client.supervision import supervised
-from lucidnode.node.client.wire import DashboardWay, DashboardWish
 from lucidnode.node.dashboard.colleagues import SESSION_S, ColleagueServer
 from lucidnode.node.dashboard.login import LOGIN_S, Opened
 from lucidnode.node.dashboard.visits import Visits
@@ -89,9 +88,7 @@ class Office:
     async def way_in(self, identity: DeviceIdentity | None = None) -> str:
         """Return what `lucidnode dashboard --node` prints for whoever has the key *identity*."""
         visits = Visits(identity or self.guest, lambda: b"studio", self.peers, SystemClock())
-        wish = msgspec.msgpack.encode(DashboardWish(self.host.id))
-        answer = await visits.questions()["dashboard/way-in"](wish)
-        way = msgspec.msgpack.decode(answer, type=DashboardWay)
+        way = await visits.way_in(self.host.id)
         assert way.pin == self.pin
         return way.url
 
@@ -279,7 +276,7 @@ async def test_no_way_in_is_made_where_somebody_else_answers_or_nobody(office: O
             await office.way_in()
     visits = Visits(office.guest, lambda: b"studio", list, SystemClock())
     with pytest.raises(NotThere):
-        await visits.way_in(msgspec.msgpack.encode(DashboardWish(DeviceId("e" * 32))))
+        await visits.way_in(DeviceId("e" * 32))
 
 
 async def test_a_taken_port_is_an_alert_and_no_daemon_stays_away_for_it(

@@ -202,10 +202,9 @@ async def begun(webhooks: Webhooks) -> None:
 
 
 async def added(webhooks: Webhooks, url: str, *, paths: bool = False) -> wire.WebhookAdded:
-    wish = wire.WebhookWish(url, PROJECT, paths)
-    raw = await webhooks.add(msgspec.msgpack.encode(wish))
+    found = await webhooks.add(wire.WebhookWish(url, PROJECT, paths))
     await begun(webhooks)
-    return msgspec.msgpack.decode(raw, type=wire.WebhookAdded)
+    return found
 
 
 async def test_every_entry_is_told_in_order_and_without_names(tmp_path: Path) -> None:
@@ -263,7 +262,7 @@ async def test_one_that_must_not_be_told_from_here_is_told_nothing_more_and_says
                 "",
             ]
             with pytest.raises(Refused, match="its owner left"):
-                await webhooks.test(msgspec.msgpack.encode(wire.WebhookNamed("0" * 8)))
+                await webhooks.test("0" * 8)
     assert len(pipeline.requests) == 1
 
 
@@ -303,7 +302,7 @@ async def test_a_workstations_own_webhooks_of_an_earlier_version_go_on_from_thei
             "places": {"1c9e0a42": {PROJECT: {"after": 1, "told": 0}}},
         }
         (tmp_path / BOOK_FILE).write_bytes(msgspec.json.encode(book))
-        named = msgspec.msgpack.encode(wire.WebhookNamed("1c9e0a42"))
+        ident = "1c9e0a42"
         async with pipeline.daemon():
             await pipeline.until(1)
             pipeline.refusals = 10**9
@@ -322,7 +321,7 @@ async def test_a_workstations_own_webhooks_of_an_earlier_version_go_on_from_thei
             [shown] = (await webhooks.facts())["webhooks"]
             assert "no owner" in shown["refused"]
             told = len(pipeline.requests)
-            await webhooks.remove(named)
+            await webhooks.remove(ident)
     numbers = [each["seq"] for each in pipeline.heard]
     assert numbers in ([2, 3], [2, 2, 3]), "what was not noted in time comes once more"
     assert told == len(numbers), "an owner who is none any more has nothing told"
@@ -387,7 +386,7 @@ async def test_those_of_the_settings_are_told_what_this_workstation_commits(tmp_
             await pipeline.until(1)
             [webhook] = (await webhooks.facts())["webhooks"]
             with pytest.raises(Refused, match=r"node\.json"):
-                await webhooks.remove(msgspec.msgpack.encode(wire.WebhookNamed(webhook["id"])))
+                await webhooks.remove(webhook["id"])
     assert [one["seq"] for one in pipeline.heard] == [2]
 
 
@@ -405,15 +404,15 @@ async def test_what_cannot_be_told_any_more_is_told_as_missed(tmp_path: Path) ->
 async def test_a_removed_webhook_is_told_nothing_and_can_not_be_tested(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
-        named = msgspec.msgpack.encode(wire.WebhookNamed((await added(webhooks, url)).id))
-        await webhooks.test(named)
+        ident = (await added(webhooks, url)).id
+        await webhooks.test(ident)
         assert pipeline.heard == [{"event": "test"}]
         pipeline.refusals = 10**9
         with pytest.raises(Unavailable, match="status 503"):
-            await webhooks.test(named)
-        await webhooks.remove(named)
+            await webhooks.test(ident)
+        await webhooks.remove(ident)
         with pytest.raises(NotThere, match="webhook list"):
-            await webhooks.test(named)
+            await webhooks.test(ident)
     assert pipeline.log == {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from lucidnode.node.client import wire
-from lucidnode.node.client.daemon_socket.transport import DaemonTransport
+from lucidnode.node.client.daemon_socket.transport import PATIENT, DaemonTransport
 from lucidnode.node.client.roster_entry import Role
 
 _ROLE_SET = msgspec.msgpack.Decoder(wire.RoleSet)
@@ -34,3 +34,7 @@ class DaemonCredentials:
         wish = wire.NewRoleSet(role, number, body)
         answer = await self._transport.ask("/v1/credentials/create", wish, _ROLE_SET_CREATED)
         return answer.created
+
+    async def look(self) -> None:
+        """Have this workstation look for those of its own role now, and use them."""
+        await self._transport.tell("/v1/credentials/look", timeout=PATIENT)

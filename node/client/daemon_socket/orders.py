@@ -12,7 +12,7 @@ class DaemonOrders:
         self._transport = transport
 
     async def give(self, what: str) -> None:
-        """Have the daemon do *what*: `cache/clear`, `credentials/look` or `exit`, and the like."""
+        """Have the daemon do *what*: `cache/clear`, `credentials/renewed` or `exit`, and the like."""
         await self._transport.tell(f"/v1/{what}", timeout=PATIENT)
 
     async def hold_node_key(self, key: bytes) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
+from socket_fixture import served
 
 from lucidnode.fs.daemon_link import DaemonLink, Facts
-from lucidnode.node.client import mount_messages, wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
@@ -21,20 +21,16 @@ from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.mounts import DaemonEvents
 from lucidnode.node.client.errors import (
     AccessDenied,
-    Malformed,
     NodeError,
     Refused,
-    Unavailable,
-    Withheld,
 )
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
-from lucidnode.node.daemon_socket import DaemonSocket
+from lucidnode.node.daemon_socket.mounts import MountRoutes
 from lucidnode.node.mounts import Mount, MountTable
-from lucidnode.node.socket_server import SocketServer
 
 PROJECT = ProjectId("0" * 32)
 
@@ -115,7 +111,7 @@ class Listener:
 
 
 class Node:
-    """A daemon's socket, with an order that fails as none should."""
+    """A daemon's socket, for mounts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "daemon.sock"
@@ -124,7 +120,6 @@ class Node:
         self.mounts = MountTable()
         self.refusal: NodeError | None = None
         self.is_linked = True
-        self.readings: list[wire.Reading | None] = []
         self.relayed: list[tuple[DeviceId, ProjectId, bytes]] = []
 
     async def welcome(self) -> mount_messages.MountWelcome:
@@ -136,95 +131,13 @@ class Node:
         self.relayed.append((device, project, word))
         return self.is_linked
 
-    async def obtain(
-        self, project: ProjectId, block: BlockId, *, reading: wire.Reading | None, **_more: object
-    ) -> tuple[wire.Source, None]:
-        self.readings.append(reading)
-        if reading is not None and reading.program == "tumblerd":
-            raise Withheld("not for it")
-        return "cache", None
-
-    async def broken(self) -> None:
-        raise KeyError("nobody thought of this")
-
-    async def topic(self) -> dict[str, int]:
-        return {"mounts": len(list(self.mounts))}
-
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[DaemonClient]:
-        nothing = cast("Any", None)
-        with DaemonSocket(self.path) as listener:
-            async with (
-                supervised(self.alerts, self.clock) as tasks,
-                SocketServer(
-                    listener,
-                    blocks=cast("Any", self),
-                    journal=nothing,
-                    checkpoints=nothing,
-                    collection=nothing,
-                    roster=nothing,
-                    mounts=self.mounts,
-                    relay=self.relay,
-                    welcome=self.welcome,
-                    topics={"status": self.topic},
-                    orders={"break": self.broken},
-                    tasks=tasks,
-                    alerts=self.alerts,
-                ),
-                DaemonClient(self.path) as client,
-            ):
-                yield client
+    def serving(self) -> contextlib.AbstractAsyncContextManager[DaemonClient]:
+        room = MountRoutes(self.mounts, self.welcome, self.relay, self.alerts)
+        return served(self.path, room, alerts=self.alerts)
 
     def link(self, client: DaemonClient) -> DaemonLink:
         hello = partial(mount_messages.MountHello, "/mnt", os.getpid(), 0)
         return DaemonLink(client.mounts, PROJECT, hello, self.clock)
-
-
-async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
-    tmp_path: Path, expected_warnings: list[str]
-) -> None:
-    expected_warnings += ["answering POST requests failed", "answering POST requests has failed"]
-    node = Node(tmp_path)
-    async with node.serving() as client:
-        with pytest.raises(Unavailable, match="its log says"):
-            await client.orders.give("break")
-        assert await client.facts.on("status") == {"mounts": 0}
-        assert node.alerts.is_on("work:answering POST requests")
-
-
-async def test_a_daemon_of_an_earlier_release_tells_of_no_clock_of_its_store(
-    tmp_path: Path,
-) -> None:
-    async with Node(tmp_path).serving() as client:
-        assert await client.facts.store_ahead_s() is None
-
-
-async def test_the_daemon_hears_which_program_reads_and_through_which_opening(
-    tmp_path: Path,
-) -> None:
-    node, block = Node(tmp_path), BlockId(b"b" * 32)
-    said = [
-        None,
-        wire.Reading("DaVinci Resolve & é/?=", "a-1", 1 << 20, ahead=True),
-        wire.Reading("x" * 255, "a-2", 0, ahead=False),
-    ]
-    async with node.serving() as client:
-        ask = partial(client.blocks.obtain, PROJECT, block, patience_s=5)
-        for reading in said:
-            assert await ask(reading=reading) == ("cache", None)
-        assert node.readings == said
-        with pytest.raises(Withheld, match="not for it"):
-            await ask(reading=wire.Reading("tumblerd", "a-3", 1, ahead=False))
-        for bad in (
-            wire.Reading("x" * 256, "a-1", 1, ahead=False),
-            wire.Reading("", "a-1", 1, ahead=False),
-            wire.Reading("x", "a" * 65, 1, ahead=False),
-            wire.Reading("x", "", 1, ahead=False),
-            wire.Reading("x", "a-1", 1 << 40, ahead=False),
-            wire.Reading("x", "a-1", -1, ahead=False),
-        ):
-            with pytest.raises(Malformed):
-                await ask(reading=bad)
 
 
 async def test_a_project_that_cannot_be_described_stays_connected(
@@ -389,15 +302,3 @@ async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Pa
 
 async def _all_of(events: DaemonEvents) -> list[mount_messages.FromDaemon]:
     return [message async for message in events]
-
-
-async def test_no_answer_of_the_socket_names_the_software_behind_it(tmp_path: Path) -> None:
-    node = Node(tmp_path)
-    async with node.serving():
-        for request in (b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16nonsense\r\n\r\n"):
-            reader, writer = await asyncio.open_unix_connection(node.path)
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            writer.close()
-            assert b"\r\nServer: lucidnode\r\n" in head
-            assert b"aiohttp" not in head

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 from disk_fixture import PROJECT, FastClock, Told, make_block, stage_early
 
@@ -17,7 +16,7 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.pins import PinnedPart, PinnedProject, PinnedProjects
+from lucidnode.node.client.pins import PinnedProject
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
@@ -66,13 +65,11 @@ class Life:
         """Be a mount that says what is pinned, in two parts."""
         half = len(blocks) // 2
         for some, first in ((blocks[:half], True), (blocks[half:], False)):
-            ids = [bytes(block) for block in some]
-            part = PinnedPart(PROJECT, ids, [SIZE] * len(ids), first, not first)
-            await self.keeper.part(msgspec.msgpack.encode(part))
+            sizes = dict.fromkeys(some, SIZE)
+            await self.keeper.part(PROJECT, sizes, first=first, last=not first)
 
     async def facts(self) -> list[PinnedProject]:
-        here = await self.keeper.here(b"")
-        return msgspec.msgpack.decode(here, type=PinnedProjects).projects
+        return self.keeper.here().projects
 
     async def until(self, blocks: Sequence[BlockId]) -> None:
         async with asyncio.timeout(10):
@@ -192,16 +189,8 @@ async def test_what_waits_for_its_upload_is_here(tmp_path: Path) -> None:
     assert not office.asked
 
 
-async def test_lists_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+async def test_the_middle_of_a_list_that_nobody_began_is_refused(tmp_path: Path) -> None:
     async with life(tmp_path, Office()) as here:
-        for part in (
-            PinnedPart(PROJECT, [bytes(32)], [], first=True, last=True),
-            PinnedPart(PROJECT, [bytes(31)], [1], first=True, last=True),
-            PinnedPart(PROJECT, [bytes(32)], [1], first=False, last=True),
-            PinnedPart("no project", [], [], first=True, last=True),
-        ):
-            with pytest.raises(Malformed):
-                await here.keeper.part(msgspec.msgpack.encode(part))
         with pytest.raises(Malformed):
-            await here.keeper.part(b"\xff")
+            await here.keeper.part(PROJECT, {BlockId(bytes(32)): 1}, first=False, last=True)
         assert await here.facts() == []

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from studio_fixture import EXPIRES, NOW, Studio
 
 from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.keys import invitation_key
 from lucidnode.node.bucket.memory import MemoryBucket
-from lucidnode.node.client import wire
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.roster.invitations import LOOK_EVERY_S, MOUNTS_ASK_S, Invitations
 
@@ -61,18 +59,14 @@ class Office:
 
     async def asked(self, later_s: float = LOOK_EVERY_S) -> list[str]:
         self.now += later_s
-        raw = await self.served.asked()
-        listed = msgspec.msgpack.decode(raw, type=wire.InvitationList)
-        return [one.ident for one in listed.waiting]
+        return [one.ident for one in await self.served.asked()]
 
     async def unanswered(self, later_s: float = LOOK_EVERY_S) -> list[str]:
         self.now += later_s
         return [one.ident for one in await self.served.unanswered()]
 
     async def create(self, ident: str, part: str, body: bytes) -> bool:
-        raw = msgspec.msgpack.encode(wire.InvitationPart(ident, part, body))
-        reply = await self.served.create(raw)
-        return msgspec.msgpack.decode(reply, type=wire.InvitationCreated).created
+        return await self.served.create(ident, part, body)
 
 
 async def test_nothing_is_asked_of_the_bucket_while_nobody_is_invited() -> None:
@@ -172,5 +166,4 @@ async def test_parts_that_are_too_large_are_none() -> None:
     ident = office.invited("offer", "request")
     office.bucket.objects[invitation_key(ident, "request")] = bytes(5000)
     assert await office.asked() == []
-    raw = await office.served.parts(msgspec.msgpack.encode(wire.InvitationNamed(ident)))
-    assert msgspec.msgpack.decode(raw, type=wire.Invitation).request == b""
+    assert (await office.served.parts(ident)).request == b""
