@@ -5,19 +5,18 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.project_home import open_replica, take_back_lost
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.ids import ProjectId
 
 
 async def opened_replica(
-    home: Path, client: DaemonClient, access: ProjectAccess, alerts: Alerts, clock: Clock
+    home: Path, client: NewcomerClient, access: ProjectAccess, alerts: Alerts, clock: Clock
 ) -> Replica:
     """Open the replica of *home*; one that stands on nothing begins with a checkpoint, if there is one.
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
@@ -19,13 +19,12 @@ from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.durable import make_directory
 
 
 @contextlib.asynccontextmanager
 async def own_replica(
-    home: Path, client: DaemonClient, access: ProjectAccess, clock: Clock, purpose: str
+    home: Path, client: NewcomerClient, access: ProjectAccess, clock: Clock, purpose: str
 ) -> AsyncIterator[Replica]:
     """Have one at the newest checkpoint that holds, in a directory named for its *purpose*.
 

@@ -52,13 +52,6 @@ async def test_what_nobody_knows_of_is_said_not_to_be_there(tmp_path: Path) -> N
             await client.pins.here()
 
 
-async def test_a_daemon_of_an_earlier_release_tells_of_no_clock_of_its_store(
-    tmp_path: Path,
-) -> None:
-    async with served(tmp_path / "daemon.sock", *ROOMS) as client:
-        assert await client.facts.store_ahead_s() is None
-
-
 async def test_no_answer_of_the_socket_names_the_software_behind_it(tmp_path: Path) -> None:
     path = tmp_path / "daemon.sock"
     async with served(path, *ROOMS):

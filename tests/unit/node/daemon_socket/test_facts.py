@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from lucidnode.node.client.daemon_facts import facts_in
+import pytest
+from socket_fixture import served
+
+from lucidnode.node.client.daemon_socket.facts import facts_in
 from lucidnode.node.client.errors import Malformed, Unavailable
+from lucidnode.node.daemon_socket.facts import FactRoutes
 
 
 def test_what_an_earlier_daemon_does_not_tell_is_said_with_the_way_out() -> None:
@@ -22,3 +26,10 @@ def test_what_an_earlier_daemon_does_not_tell_is_said_with_the_way_out() -> None
 def test_what_is_no_object_is_malformed(answer: bytes) -> None:
     with pytest.raises(Malformed):
         facts_in(answer)
+
+
+async def test_a_daemon_of_an_earlier_release_tells_of_no_clock_of_its_store(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path / "daemon.sock", FactRoutes({})) as client:
+        assert await client.facts.store_ahead_s() is None
