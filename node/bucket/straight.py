@@ -14,6 +14,7 @@ from typing import Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
 
 MIN_BYTES = 64 * 1024
 """A shorter body is read as ever."""
@@ -30,6 +31,16 @@ Piece = Callable[[memoryview], object]
 
 class Handler(ResponseHandler):
     """aiohttp's protocol."""
+
+    is_answered = False
+    """Whether the head of an answer has come to what was asked last."""
+
+    def feed_data(
+        self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0
+    ) -> None:
+        """Take note of a head."""
+        self.is_answered = True
+        super().feed_data(data, size)
 
     @property
     def tells_of_bodies(self) -> bool:
@@ -54,9 +65,15 @@ class Inlet(asyncio.BufferedProtocol):
 
     @classmethod
     def before(cls, transport: asyncio.Transport) -> None:
-        """Put one before the Handler of *transport*, if there is none yet; without one all goes through aiohttp."""
-        if isinstance(handler := transport.get_protocol(), Handler) and handler.tells_of_bodies:
-            transport.set_protocol(cls(transport, handler))
+        """Put one before the Handler of *transport*, if there is none yet; without one all goes through aiohttp.
+
+        What comes from now on is an answer to what is asked next.
+        """
+        protocol = transport.get_protocol()
+        if isinstance(protocol, Handler) and protocol.tells_of_bodies:
+            transport.set_protocol(protocol := cls(transport, protocol))
+        if isinstance(protocol, cls):
+            protocol._handler.is_answered = False
 
     @classmethod
     def of(cls, response: aiohttp.ClientResponse) -> Self | None:
@@ -108,6 +125,9 @@ class Inlet(asyncio.BufferedProtocol):
         if arriving is not None and arriving.rest:
             self._came(arriving, nbytes)
             return
+        if arriving is not None or (self._handler.is_answered and not self._handler.awaits_body):
+            # Part of a head, say: aiohttp forgets it with the next question, and takes the rest for the answer.
+            self._handler.force_close()
         self._handler.data_received(bytes(self._room[:nbytes]))
         if not self._is_in_body and self._handler.awaits_body:
             self._transport.pause_reading()

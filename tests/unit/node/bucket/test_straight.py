@@ -104,7 +104,16 @@ def test_a_body_in_pieces_is_hashed_in_order(run: Run) -> None:
     run(asked())
 
 
-@pytest.mark.parametrize("unasked", [whole(b"evil"), b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
+@pytest.mark.parametrize(
+    "unasked",
+    [
+        whole(b"evil"),
+        b"HTTP/1.1 408 Request Timeout\r\n\r\n",
+        b"x",
+        b"HTTP/1.1 200 OK\r\n",
+        b"\r\n",
+    ],
+)
 def test_what_comes_behind_a_body_is_no_answer_to_what_is_asked_next(
     run: Run, unasked: bytes
 ) -> None:
