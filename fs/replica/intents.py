@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lucidnode.fs.errors import ReplicaError
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.inode import InodeNo, Kind, Version
 from lucidnode.node.client.ids import BlockId
@@ -321,5 +322,11 @@ def encode(recorded: OperationRecord) -> bytes:
 
 
 def decode(raw: bytes) -> OperationRecord:
-    """Return what `encode` was given."""
-    return _RECORDED.decode(raw)
+    """Return what `encode` was given. Raises ReplicaError for what a later release has recorded."""
+    try:
+        return _RECORDED.decode(raw)
+    except msgspec.ValidationError as error:
+        raise ReplicaError(
+            "what was changed here and has not got to the cloud was recorded by a later version: "
+            "update Lucidnode"
+        ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from replica_fixture import KEY, Blocks, Node
 from simulated_node import SimulatedNode
@@ -23,6 +25,7 @@ from lucidnode.fs.replica.intents import (
 )
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.connection import CHECKPOINT_PAGES
+from lucidnode.fs.replica.sqlite.database import Database
 
 
 def test_everything_applied_is_there_after_a_crash(node: Node) -> None:
@@ -34,6 +37,25 @@ def test_everything_applied_is_there_after_a_crash(node: Node) -> None:
     node.crash()
     assert node.tree() == tree
     assert node.replica.pending.count() == pending
+
+
+def test_work_that_a_later_release_recorded_is_named_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "replica.db"
+    replica = Replica.open(path, KEY, "desk")
+    replica.apply(Create(ROOT, b"file", replica.new_ino(), Kind.FILE, 0o644, 0, 0, 1))
+    recorded = replica._database.rows("SELECT intent FROM pending")
+    replica._database.change(
+        "UPDATE pending SET intent = ?", (msgspec.msgpack.encode([{"type": "melt", "ino": 7}, 7]),)
+    )
+    replica.close()
+    for _ in range(2):
+        with pytest.raises(ReplicaError, match="a later version: update Lucidnode"):
+            Replica.open(path, KEY, "desk")
+    with contextlib.closing(Database.open(path, KEY)) as database:
+        database.change("UPDATE pending SET intent = ?", recorded[0])
+    replica = Replica.open(path, KEY, "desk")
+    assert replica.pending.count() == 1
+    replica.close()
 
 
 async def test_barriers_are_shared(tmp_path: Path) -> None:
