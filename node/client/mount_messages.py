@@ -1,12 +1,13 @@
 """What a mount and its daemon tell each other over their WebSocket: msgspec structs, as MessagePack.
 
 The path is `/v1/p/{project}/events` (daemon_socket/mounts.py): Hello, Welcome, then both ways. A field that we do not
-know is passed over: the other may be of a later release, since one of the two is renewed first.
+know is passed over, and so is a message of a kind that we do not know: the other may be of a later release, since
+one of the two is renewed first.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -360,3 +361,12 @@ FromDaemon = (
     | WebhookQuery
     | ConflictQuery
 )
+
+
+def _tags(*kinds: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(str(kind.__struct_config__.tag) for kind in kinds)
+
+
+FROM_MOUNT_KINDS = _tags(*get_args(FromMount))
+FROM_DAEMON_KINDS = _tags(*get_args(FromDaemon))
+"""By which a message of a kind that only a later release has is known, and passed over."""

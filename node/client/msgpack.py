@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +12,15 @@ from lucidnode.node.client.errors import Malformed
 T = TypeVar("T")
 
 
+class _Tagged(msgspec.Struct):
+    """Any message of several kinds, in the form that msgspec gives them."""
+
+    type: str
+
+
+_TAGGED = msgspec.msgpack.Decoder(_Tagged)
+
+
 def decoded(decoder: msgspec.msgpack.Decoder[T], raw: bytes) -> T:
     """Return what *decoder* reads in *raw*; raises Malformed, and nothing else."""
     try:
@@ -18,3 +28,16 @@ def decoded(decoder: msgspec.msgpack.Decoder[T], raw: bytes) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # msgspec lets the last two through: text that is no UTF-8, and nesting without end.
         raise Malformed(f"not the MessagePack that is expected here: {error}") from error
+
+
+def known(decoder: msgspec.msgpack.Decoder[T], raw: bytes, kinds: Collection[str]) -> T | None:
+    """As `decoded`, for a message that is one of *kinds*, the tags of structs; None for one of another kind.
+
+    A later release may have more of them, and has to do without an answer to those.
+    """
+    try:
+        return decoded(decoder, raw)
+    except Malformed:
+        if decoded(_TAGGED, raw).type in kinds:
+            raise
+        return None

@@ -24,7 +24,7 @@ _Id = Annotated[str, msgspec.Meta(pattern=f"^{WEBHOOK_ID}$")]
 _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
-class ProjectWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProjectWebhook(msgspec.Struct, frozen=True):
     """A receiver of a project. *secret* is empty, and *why* a sentence, if it is not told from here.
 
     *teller* is the device that tells it, empty for none. It has been told all up to entry *after*, and
@@ -41,9 +41,7 @@ class ProjectWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     told: _Seq
 
 
-class ProjectWebhooks(
-    msgspec.Struct, frozen=True, tag="project-webhooks", forbid_unknown_fields=True
-):
+class ProjectWebhooks(msgspec.Struct, frozen=True, tag="project-webhooks"):
     """What the project's webhooks are now. Not told by a mount whose project has none and had none."""
 
     webhooks: Annotated[list[ProjectWebhook], msgspec.Meta(max_length=MAX_WEBHOOKS)]
@@ -53,7 +51,6 @@ class WebhookQuery(
     msgspec.Struct,
     frozen=True,
     tag="webhook",
-    forbid_unknown_fields=True,
     omit_defaults=True,
     kw_only=True,
 ):
@@ -72,7 +69,7 @@ class WebhookQuery(
     told: int = 0
 
 
-class WebhookReply(msgspec.Struct, frozen=True, tag="webhook", forbid_unknown_fields=True):
+class WebhookReply(msgspec.Struct, frozen=True, tag="webhook"):
     """For how many seconds since it asked the daemon may tell the receiver, and from where on.
 
     *refused* is a sentence that says why nothing was done.

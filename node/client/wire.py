@@ -2,6 +2,7 @@
 
 HTTP over the socket carries requests; one WebSocket for each mount carries events. The paths stand
 in the rooms where they are asked (node/client/daemon_socket/) and answered (node/daemon_socket/).
+A field that we do not know is passed over: who asks, or answers, may be of a later release.
 """
 
 from __future__ import annotations
@@ -47,20 +48,20 @@ class Reading(NamedTuple):
     ahead: bool
 
 
-class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlockList(msgspec.Struct, frozen=True):
     """Block ids, 32 bytes each."""
 
     ids: list[bytes]
 
 
-class BlocksPutBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlocksPutBack(msgspec.Struct, frozen=True):
     """Blocks that the bucket had lost: those *put* there again, and those *missing* everywhere."""
 
     put: list[bytes]
     missing: list[bytes]
 
 
-class BlockPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlockPage(msgspec.Struct, frozen=True):
     """Blocks that lie in the bucket, in order of their ids, and the *sizes* of their objects.
 
     *is_last*: there are no more. *skew_s*: by how many seconds the store's clock is ahead, if it says.
@@ -72,7 +73,7 @@ class BlockPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     skew_s: float | None
 
 
-class BlocksDeleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BlocksDeleted(msgspec.Struct, frozen=True):
     """Blocks that are *deleted*, and those that the store *refused* to delete, with the reason of one."""
 
     deleted: list[bytes]
@@ -80,21 +81,24 @@ class BlocksDeleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
-class RankedBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Blocks that a mount staged. Those of a lower rank, one for each id, are uploaded earlier."""
+class RankedBlocks(msgspec.Struct, frozen=True):
+    """Blocks that a mount staged. Those of a lower rank, one for each id, are uploaded earlier.
+
+    A mount of an earlier release says no ranks.
+    """
 
     ids: list[bytes]
-    ranks: list[int]
+    ranks: list[int] = []
 
 
-class CommitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CommitRequest(msgspec.Struct, frozen=True):
     """An unsigned journal entry. The daemon signs it and creates it once *needs* are uploaded."""
 
     unsigned: bytes
     needs: list[bytes]
 
 
-class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class CommitReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a create-if-absent ended.
 
     committed: *body* is our own signed entry. lost: *body* is the winner's, or empty if it has not
@@ -109,7 +113,7 @@ class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     signed_here: bool = False
 
 
-class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Slot(msgspec.Struct, frozen=True, omit_defaults=True):
     """What lies in a slot of the journal: its hash, and the entry.
 
     *body* is None for what is proven to lie there and has not an entry's shape: it counts as empty.
@@ -121,25 +125,25 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     signed_here: bool = False
 
 
-class LostEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LostEntries(msgspec.Struct, frozen=True):
     """Numbers of journal entries that the bucket no longer has as this node saw them."""
 
     seqs: list[int]
 
 
-class AttestationList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AttestationList(msgspec.Struct, frozen=True):
     """Of which checkpoints there is a device's word that they are true, and whose."""
 
     words: list[tuple[int, str]]
 
 
-class CheckpointList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CheckpointList(msgspec.Struct, frozen=True):
     """Numbers of the journal entries of which the bucket has a checkpoint, lowest first."""
 
     seqs: list[int]
 
 
-class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Invitation(msgspec.Struct, frozen=True):
     """What the bucket has of one invitation, by its name, 32 hex digits; empty is what is not there."""
 
     ident: str
@@ -148,19 +152,19 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer: bytes
 
 
-class InvitationList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InvitationList(msgspec.Struct, frozen=True):
     """Invitations whose requests wait for an answer."""
 
     waiting: list[Invitation]
 
 
-class InvitationNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InvitationNamed(msgspec.Struct, frozen=True):
     """The invitation that is meant."""
 
     ident: str
 
 
-class InvitationPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InvitationPart(msgspec.Struct, frozen=True):
     """An offer or an answer that is to be created."""
 
     ident: str
@@ -168,13 +172,13 @@ class InvitationPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: bytes
 
 
-class RoleNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RoleNamed(msgspec.Struct, frozen=True):
     """The role that is meant."""
 
     role: str
 
 
-class RoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RoleSet(msgspec.Struct, frozen=True):
     """The newest credentials of a role, as bucket.json keeps them; none if we may not know them.
 
     *number* is the number of the newest set, and 0 if there was none yet.
@@ -184,13 +188,13 @@ class RoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credentials: dict[str, str | None]
 
 
-class RolesUnreached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RolesUnreached(msgspec.Struct, frozen=True):
     """Roles whose credentials are known here, and not yet sealed to all workstations that need them."""
 
     roles: list[Literal["owner", "editor", "viewer"]]
 
 
-class NewRoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewRoleSet(msgspec.Struct, frozen=True):
     """Credentials of a role, sealed: to be created under a number."""
 
     role: str
@@ -198,13 +202,13 @@ class NewRoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: bytes
 
 
-class RoleSetCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RoleSetCreated(msgspec.Struct, frozen=True):
     """Whether they were created; else something stands there."""
 
     created: bool
 
 
-class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WayIn(msgspec.Struct, frozen=True):
     """How a newcomer of a role reaches the bucket: its credentials, none if the role has none of its own.
 
     *slots* are presigned URLs for the next entries of the log of members, by their numbers: for who
@@ -215,7 +219,7 @@ class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slots: dict[int, str]
 
 
-class InvitationCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InvitationCreated(msgspec.Struct, frozen=True):
     """Whether it was created; else another stands there."""
 
     created: bool
@@ -225,13 +229,13 @@ RosterLook = Literal["none", "try", "must"]
 """Whether the daemon looks for news of the log of members before it says what it knows."""
 
 
-class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RosterLog(msgspec.Struct, frozen=True):
     """Raw roster entries 1..n, in order."""
 
     entries: list[bytes]
 
 
-class WebhookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebhookWish(msgspec.Struct, frozen=True):
     """A receiver to be told of what happens in *project*, or in all that are mounted here now; names with *paths*."""
 
     url: str
@@ -239,14 +243,14 @@ class WebhookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paths: bool
 
 
-class WebhookAdded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebhookAdded(msgspec.Struct, frozen=True):
     """What a webhook is called from now on, and the text under which it is signed."""
 
     id: str
     secret: str
 
 
-class WebhookNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebhookNamed(msgspec.Struct, frozen=True):
     """The webhook that is meant."""
 
     id: str

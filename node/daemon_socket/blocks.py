@@ -87,7 +87,7 @@ class BlockRoutes:
     async def _staged(self, request: web.Request) -> web.Response:
         staged = await message_of(request, _RANKED_BLOCKS)
         blocks = block_ids(staged.ids)
-        if len(staged.ranks) != len(blocks):
+        if staged.ranks and len(staged.ranks) != len(blocks):
             raise Malformed("ranks of other blocks")
         await self._blocks.staged(project_of(request), blocks, staged.ranks)
         return done()

@@ -17,7 +17,7 @@ from lucidnode.node.client.daemon_socket.statuses import status_of
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.msgpack import decoded, known
 from lucidnode.node.client.pins import PinsReply
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookReply
 from lucidnode.node.daemon_socket.requests import done, number_of, packed, project_of, seq_of
@@ -115,7 +115,9 @@ class MountRoutes:
         try:
             async for message in stream:
                 if message.type is WSMsgType.BINARY:
-                    mount.heard(decoded(_FROM_MOUNT, message.data))
+                    heard = known(_FROM_MOUNT, message.data, mount_messages.FROM_MOUNT_KINDS)
+                    if heard is not None:
+                        mount.heard(heard)
             if not mount.has_ended:
                 where = mount.hello.mountpoint
                 self._alerts.begin(

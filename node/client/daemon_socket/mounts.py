@@ -16,7 +16,7 @@ from lucidnode.node.client.daemon_socket.transport import PATIENT, DaemonTranspo
 from lucidnode.node.client.errors import DaemonUnreachable, Malformed
 from lucidnode.node.client.file_blocks import BlocksQuery
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.msgpack import decoded, known
 from lucidnode.node.client.pins import PinsQuery
 from lucidnode.node.client.webhooks import WebhookQuery
 
@@ -64,7 +64,9 @@ class DaemonEvents:
     async def _messages(self) -> AsyncIterator[mount_messages.FromDaemon]:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.BINARY:
-                yield decoded(_FROM_DAEMON, message.data)
+                heard = known(_FROM_DAEMON, message.data, mount_messages.FROM_DAEMON_KINDS)
+                if heard is not None:
+                    yield heard
 
 
 class DaemonMounts:

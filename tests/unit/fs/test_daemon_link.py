@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import pytest
 from socket_fixture import served
 
@@ -191,6 +193,32 @@ async def test_a_word_to_another_mount_goes_over_the_daemon_or_is_said_to_have_n
         link.say(other, b"sealed again")
         await _until(lambda: bool(listener.unlinked))
         assert listener.unlinked == [other]
+
+
+class Melt(msgspec.Struct, frozen=True, tag="melt"):
+    """A message of a kind that only a later release has."""
+
+    number: int = 5
+
+
+async def test_what_only_a_later_release_says_is_passed_over_by_either_side(
+    tmp_path: Path,
+) -> None:
+    node, listener = Node(tmp_path), Listener()
+    other, later = DeviceId("b" * 32), cast("Any", Melt())
+    async with (
+        node.serving() as client,
+        node.link(client) as link,
+        supervised(Alerts(node.clock), node.clock) as tasks,
+    ):
+        _ = tasks.create_task(link.run(listener, tasks))
+        [mount] = node.mounts
+        mount.tell(later)
+        mount.tell(mount_messages.OfficeMessage(other, b"behind it"))
+        link._words.put_nowait(later)
+        link.say(other, b"behind it")
+        await _until(lambda: bool(node.relayed and listener.words))
+        assert list(node.mounts) == [mount], "it was not disconnected"
 
 
 async def test_a_new_daemon_counts_what_the_one_before_was_not_told(
