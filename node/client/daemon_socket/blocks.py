@@ -46,7 +46,7 @@ class DaemonBlocks:
                 wire.PATIENCE_HEADER: f"{patience_s:.3f}",
                 wire.BYTES_HEADER: str(int(as_bytes)),
             },
-            timeout=within(patience_s),
+            bound=within(patience_s),
         ) as answer:
             source = answer.headers.get(wire.SOURCE_HEADER, "cache")
             if source not in {"cache", "peer", "bucket"}:
@@ -97,7 +97,7 @@ class DaemonBlocks:
         With *look* what lies there is read, and put back if it is damaged.
         """
         path = f"/v1/p/{project}/put-back{'?look=1' if look else ''}"
-        return await self._transport.ask(path, _listed(blocks), _BLOCKS_PUT_BACK, timeout=PATIENT)
+        return await self._transport.ask(path, _listed(blocks), _BLOCKS_PUT_BACK, bound=PATIENT)
 
 
 def _listed(blocks: Sequence[BlockId]) -> wire.BlockList:

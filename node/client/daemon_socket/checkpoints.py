@@ -35,13 +35,13 @@ class DaemonCheckpoints:
     ) -> wire.CommitReply:
         """Have the manifest signed and created as that of *seq*, once what it needs is uploaded."""
         path = f"/v1/p/{project}/checkpoint/{seq}"
-        return await self._transport.ask(path, request, _COMMIT_REPLY, timeout=PATIENT)
+        return await self._transport.ask(path, request, _COMMIT_REPLY, bound=PATIENT)
 
     async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         """Delete the checkpoints at *seqs*; return those that the store did not refuse to delete."""
         listed = wire.CheckpointList([int(seq) for seq in seqs])
         path = f"/v1/p/{project}/delete-checkpoints"
-        answer = await self._transport.ask(path, listed, _CHECKPOINT_LIST, timeout=PATIENT)
+        answer = await self._transport.ask(path, listed, _CHECKPOINT_LIST, bound=PATIENT)
         return [Seq(seq) for seq in answer.seqs]
 
     async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:

@@ -29,4 +29,4 @@ class DaemonCollection:
         """Have *blocks* deleted from the bucket, but for those that are to be uploaded here."""
         listed = wire.BlockList([bytes(block) for block in blocks])
         path = f"/v1/p/{project}/delete-blocks"
-        return await self._transport.ask(path, listed, _BLOCKS_DELETED, timeout=PATIENT)
+        return await self._transport.ask(path, listed, _BLOCKS_DELETED, bound=PATIENT)

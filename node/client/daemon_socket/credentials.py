@@ -37,4 +37,4 @@ class DaemonCredentials:
 
     async def look(self) -> None:
         """Have this workstation look for those of its own role now, and use them."""
-        await self._transport.tell("/v1/credentials/look", timeout=PATIENT)
+        await self._transport.tell("/v1/credentials/look", bound=PATIENT)

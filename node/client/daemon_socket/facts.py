@@ -29,7 +29,7 @@ class DaemonFacts:
 
     async def on(self, topic: str) -> Facts:
         """Return the daemon's facts on *topic*, one of those of `topics` in `node/parts.py`."""
-        return facts_in(await self._transport.read(f"/v1/{topic}", timeout=PROMPT))
+        return facts_in(await self._transport.read(f"/v1/{topic}", bound=PROMPT))
 
     async def store_ahead_s(self) -> float | None:
         """Return by how many seconds the store's clock was ahead of ours at its last answer, if it says."""

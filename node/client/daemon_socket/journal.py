@@ -27,7 +27,7 @@ class DaemonJournal:
         Safe to call again with the same request. Waits as long as the uploads take.
         """
         path = f"/v1/p/{project}/journal/{seq}"
-        return await self._transport.ask(path, request, _COMMIT_REPLY, timeout=PATIENT)
+        return await self._transport.ask(path, request, _COMMIT_REPLY, bound=PATIENT)
 
     async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         """Return what one look at slot *seq* of the journal shows, or None if there is nothing."""
@@ -44,7 +44,7 @@ class DaemonJournal:
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
         """Have the kept entry *seq* created in the bucket, if nothing is there and it follows."""
         path = f"/v1/p/{project}/kept/{seq}"
-        return await self._transport.ask(path, None, _COMMIT_REPLY, timeout=PATIENT)
+        return await self._transport.ask(path, None, _COMMIT_REPLY, bound=PATIENT)
 
     async def lost(self, project: ProjectId) -> list[Seq]:
         """Return the journal entries that the bucket has lost, as far as the daemon has found out."""

@@ -110,7 +110,7 @@ class DaemonMounts:
         Raises NotThere if it is not mounted here.
         """
         path = f"/v1/p/{project}/accesses" + ("?names=1" if names else "")
-        async with self._transport.request("GET", path, timeout=PATIENT) as answer:
+        async with self._transport.request("GET", path, bound=PATIENT) as answer:
             begun = b""
             async for part in answer.content.iter_any():
                 *lines, begun = (begun + part).split(b"\n")

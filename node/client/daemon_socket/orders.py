@@ -13,7 +13,7 @@ class DaemonOrders:
 
     async def give(self, what: str) -> None:
         """Have the daemon do *what*: `cache/clear`, `credentials/renewed` or `exit`, and the like."""
-        await self._transport.tell(f"/v1/{what}", timeout=PATIENT)
+        await self._transport.tell(f"/v1/{what}", bound=PATIENT)
 
     async def hold_node_key(self, key: bytes) -> None:
         """Have the daemon, which began without one, seal with the node key *key* from now on.

@@ -29,8 +29,8 @@ class DaemonTransport:
     """At most *limit* connections to the daemon listening at *socket*. Use it as an async context manager.
 
     Every method raises DaemonUnreachable when nobody answers, the error that the daemon's status
-    stands for (statuses.py), Unavailable when its answer does not come in time or breaks off, and
-    Malformed for an answer of another shape.
+    stands for (statuses.py), Unavailable when its answer does not come in time, which is its *bound*,
+    or breaks off, and Malformed for an answer of another shape.
     """
 
     def __init__(self, socket: Path, limit: int) -> None:
@@ -54,9 +54,9 @@ class DaemonTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, path: str, *, timeout: aiohttp.ClientTimeout = BOUNDED) -> bytes:  # noqa: ASYNC109  # aiohttp's own
+    async def read(self, path: str, *, bound: aiohttp.ClientTimeout = BOUNDED) -> bytes:
         """Return what lies at *path*, as it came."""
-        async with self.request("GET", path, timeout=timeout) as answer:
+        async with self.request("GET", path, bound=bound) as answer:
             return await answer.read()
 
     async def get(self, path: str, answers: msgspec.msgpack.Decoder[T]) -> T:
@@ -69,10 +69,10 @@ class DaemonTransport:
         wish: msgspec.Struct | bytes | None,
         answers: msgspec.msgpack.Decoder[T],
         *,
-        timeout: aiohttp.ClientTimeout = BOUNDED,  # noqa: ASYNC109  # aiohttp's own
+        bound: aiohttp.ClientTimeout = BOUNDED,
     ) -> T:
         """Have *wish* done; return the answer."""
-        async with self.request("POST", path, data=_packed(wish), timeout=timeout) as answer:
+        async with self.request("POST", path, data=_packed(wish), bound=bound) as answer:
             return decoded(answers, await answer.read())
 
     async def tell(
@@ -80,10 +80,10 @@ class DaemonTransport:
         path: str,
         message: msgspec.Struct | bytes | None = None,
         *,
-        timeout: aiohttp.ClientTimeout = BOUNDED,  # noqa: ASYNC109  # aiohttp's own
+        bound: aiohttp.ClientTimeout = BOUNDED,
     ) -> None:
         """Have *message* taken; nothing is answered but that it was."""
-        async with self.request("POST", path, data=_packed(message), timeout=timeout):
+        async with self.request("POST", path, data=_packed(message), bound=bound):
             pass
 
     @contextlib.asynccontextmanager
@@ -94,12 +94,12 @@ class DaemonTransport:
         *,
         data: bytes | None = None,
         headers: dict[str, str] | None = None,
-        timeout: aiohttp.ClientTimeout = BOUNDED,  # noqa: ASYNC109  # aiohttp's own
+        bound: aiohttp.ClientTimeout = BOUNDED,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and have the answer in this block."""
         try:
             async with self._opened.request(
-                method, f"http://daemon{path}", data=data, headers=headers, timeout=timeout
+                method, f"http://daemon{path}", data=data, headers=headers, timeout=bound
             ) as answer:
                 if answer.status >= 300:
                     message = (await answer.content.read(1000)).decode(errors="replace")
