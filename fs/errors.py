@@ -17,6 +17,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── Interrupted           EINTR        whoever asked waits no longer
 │   ├── LockHeld              EAGAIN       somebody else has a lock there
 │   ├── Deadlock              EDEADLK      a wait for a lock that would not end
+│   ├── LeaseMoved            EAGAIN       a lease is not as it was when somebody wanted to change it
 │   ├── HeldElsewhere         EBUSY        another workstation has the file for itself
 │   │   └── ReadOnlyHere      EACCES       the same, where it can be opened for reading meanwhile
 │   ├── LeaseUndecided        EAGAIN       nobody can say now whether another workstation has the file
@@ -33,7 +34,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │       └── BlockAmiss        damaged or missing everywhere: a person should hear of it
 ├── FormatError               bytes from outside break format 1: never used, never shown
 │   ├── Forged                authentication failed: wrong key, wrong place or altered
-│   ├── NewerFormat           authentic, but made by a later version of Lucidnode: update it
+│   ├── NewerFormat           EROFS        authentic, but made by a later version of Lucidnode: update it
 │   ├── KeyMissing            sealed in an epoch whose key we do not hold: read the roster again
 │   ├── BlockError            drop the copy, ask the next source, else Unreadable
 │   │   ├── BlockTruncated    shorter than its name says
@@ -49,19 +50,20 @@ FsError                       base; `errno` is what a FUSE reply carries
 │       │   └── EntryAstray   sound, but made on another history: see first that ours still stands
 │       ├── EntryUnauthorised signed by nobody who may write here: read the roster again first
 │       ├── EntryUnannounced  of a format or epoch the roster does not know: the same
+│       ├── EntryOutdated     of an older epoch than an entry before it: its maker may have been put out
 │       └── EntryForged       (also Forged) the signature or the seal does not hold
-├── HistoryForked             the bucket has lost our head: read-only until it is back, or repaired
+├── HistoryForked             EROFS        the bucket has lost our head: read-only until it is back, or repaired
 ├── ReplicaError              the local replica cannot be used
 │   ├── ReplicaKeyWrong       the file exists, but this key does not open it
 │   ├── ReplicaCorrupt        SQLite finds it damaged
-│   └── ReplicaBusy           another process has it open
+│   └── ReplicaBusy           EBUSY        another process has it open
 ├── MountError                the mount cannot start: one sentence for the person who typed it
-│   ├── MountPointMissing     it is not there, or not a directory
-│   ├── MountPointBusy        something is mounted there, or files are in the way
-│   ├── AlreadyMounted        this project is mounted from this home already
-│   ├── FuseMissing           no /dev/fuse, or no permission to use it
-│   └── CacheInsideMount      the mount would read itself
-├── HistoryError              what was asked of the past: for the person who typed it
+│   ├── MountPointMissing     ENOENT       it is not there, or not a directory
+│   ├── MountPointBusy        EBUSY        something is mounted there, or files are in the way
+│   ├── AlreadyMounted        EBUSY        this project is mounted from this home already
+│   ├── FuseMissing           ENODEV       no /dev/fuse, or no permission to use it
+│   └── CacheInsideMount      EINVAL       the mount would read itself
+├── HistoryError              EINVAL       what was asked of the past: for the person who typed it
 │   ├── NoSuchPoint           no point in time of this project
 │   ├── CannotCollect         EAGAIN       nothing is deleted now
 │   ├── GivenWay              EAGAIN       a collection makes room for others, and goes on later
@@ -70,13 +72,13 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoWayBack             the past cannot be read backwards from there: read it forwards
 │   └── InTheWay              EEXIST       something else is where it should come back to
 ├── StillOnTheirWay           files are not in the cloud after the time that somebody gave them
-└── MembershipError           keys, tickets and who may do what: for the person who typed it
+└── MembershipError           EACCES       keys, tickets and who may do what: for the person who typed it
     ├── WrongPassphrase       also: wrong code of a ticket
     ├── SealDamaged           a member file or ticket with bytes changed or missing
     ├── NotAMember            the roster does not list these keys
     ├── NotAllowed            the member's role does not permit it
     ├── TicketSpent           the invite was used, withdrawn or is past its time
-    └── NoSuchProject         no project of that name that this member can open
+    └── NoSuchProject         ENOENT       no project of that name that this member can open
 """
 
 from __future__ import annotations
@@ -409,10 +411,6 @@ class ReplicaBusy(ReplicaError):
 # -- starting a mount ----------------------------------------------------------------------------
 
 
-class StillOnTheirWay(FsError):
-    """Files are not in the cloud after the time that somebody gave them."""
-
-
 class MountError(FsError):
     """The mount cannot start; the message is one sentence for a person."""
 
@@ -490,6 +488,13 @@ class InTheWay(HistoryError):
     """Something else is where a part of the past should come back to."""
 
     errno = errno.EEXIST
+
+
+# -- what people wait for -----------------------------------------------------------------------
+
+
+class StillOnTheirWay(FsError):
+    """Files are not in the cloud after the time that somebody gave them."""
 
 
 # -- membership ----------------------------------------------------------------------------------

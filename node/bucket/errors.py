@@ -5,7 +5,7 @@ NodeError
 ├── Unsettled        create: nobody knows whether it happened; read back before believing anything
 ├── Refused
 │   ├── WrongBucket  there is no such bucket, or nobody here may use it: tell a person
-│   └── Unfit        the store cannot carry a journal; the message says what it did wrong
+│   └── StoreUnfit   it cannot carry a journal; the message says what it did wrong
 ├── Unavailable
 │   ├── Unreachable  nobody answered at all: network, proxy, TLS, or a store that is silent
 │   └── AccessDenied

@@ -1,7 +1,7 @@
 """What a caller of the daemon can meet, grouped by what it does next.
 
 NodeError
-├── Malformed             bytes or text from outside break their format: drop them
+├── Malformed  EINVAL     bytes or text from outside break their format: drop them
 ├── DaemonUnreachable     no daemon answers on the socket: start one, or say so
 ├── Refused               the daemon understood and said no; the message says why
 │   ├── NotOurs           what lies on the disk is sealed under another key
@@ -13,7 +13,7 @@ NodeError
 ├── NotThere              the bucket answered, and the object does not exist
 ├── Corrupt               what came back is not what was asked for: other source, else EIO
 │   └── Archived          the store has it in an archive, and hands it out to nobody now
-└── DiskFull               the local disk or the staging budget is full: ENOSPC
+└── DiskFull  ENOSPC      the local disk or the staging budget is full
 """
 
 from __future__ import annotations
