@@ -1,15 +1,13 @@
-"""How people write the values of settings, and how they are shown: sizes, rates, ports, addresses.
-
-Each `read` returns a value or raises BadSetting; each `show` returns what its `read` reads.
-"""
+"""How people write the values of settings, and how they are shown: sizes, rates, ports, addresses."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.errors import BadAddress
@@ -17,7 +15,7 @@ from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.webhooks import MAX_WEBHOOKS
 from lucidnode.node.config import Encryption, OnSuspend, Part
-from lucidnode.node.prices import PROVIDERS, Provider
+from lucidnode.node.prices import PROVIDERS
 from lucidnode.node.webhooks.book import check_url
 
 _UNITS: Final = {
@@ -53,6 +51,21 @@ _SWITCH: Final = {"on": True, "yes": True, "true": True, "off": False, "no": Fal
 
 class BadSetting(Malformed):
     """There is no such setting, or it cannot have that value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How people write a value. *read* raises BadSetting; *show* returns what *read* reads."""
+
+    read: Callable[[str], Any]
+    show: Callable[[Any], str]
+
+    def or_none(self, word: str) -> Notation:
+        """Return this one that also has *word*, for None."""
+        return Notation(
+            lambda text: None if text.strip().lower() == word else self.read(text),
+            lambda value: word if value is None else self.show(value),
+        )
 
 
 def read_size(text: str) -> int:
@@ -134,33 +147,6 @@ def read_programs(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Return a reader of sizes that are *least* bytes or more."""
-
-    def read(text: str) -> int:
-        size = read_size(text)
-        if size < least:
-            raise BadSetting(f"{text!r} is too little: at least {show_size(least)}")
-        return size
-
-    return read
-
-
-def or_none(word: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return *read* that also knows *word*, for None."""
-    return lambda text: None if text.strip().lower() == word else read(text)
-
-
-def show_or(word: str, show: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Return *show* that says *word* for None."""
-    return lambda value: word if value is None else show(value)
-
-
-def show_switch(value: bool) -> str:  # a setting's value
-    """Return a switch as `read_switch` reads it."""
-    return "on" if value else "off"
-
-
 def read_directory(text: str) -> str:
     """Return an absolute path."""
     path = Path(text.strip()).expanduser()
@@ -182,24 +168,6 @@ def read_receivers(text: str) -> list[str]:
         except Refused as error:
             raise BadSetting(str(error)) from error
     return urls
-
-
-def read_part(text: str) -> Part:
-    """Return what a workstation does in its office."""
-    wanted = text.strip().lower()
-    for part in get_args(Part):
-        if part == wanted:
-            return cast(Part, part)
-    raise BadSetting(f"{text!r} is none of {', '.join(get_args(Part))}")
-
-
-def read_encryption(text: str) -> Encryption:
-    """Return what goes within TLS on the LAN."""
-    wanted = text.strip().lower()
-    for word in get_args(Encryption):
-        if word == wanted:
-            return cast(Encryption, word)
-    raise BadSetting(f"{text!r} is none of {', '.join(get_args(Encryption))}")
 
 
 def read_interfaces(text: str) -> list[str]:
@@ -255,15 +223,6 @@ def read_price(text: str) -> float:
     return value
 
 
-def read_provider(text: str) -> Provider:
-    """Return whose list prices are meant."""
-    wanted = text.strip().lower()
-    for provider in PROVIDERS:
-        if provider == wanted:
-            return provider
-    raise BadSetting(f"{text!r} is none of {', '.join(PROVIDERS)}")
-
-
 def read_duration(text: str) -> int:
     """Return the seconds of a time as people write it: `30min`, `8h`, `2d`."""
     found = _DURATION.fullmatch(text.strip().lower())
@@ -277,14 +236,6 @@ def show_duration(length_s: int) -> str:
     """Return *length_s*, seconds, in the largest unit of which it is a whole number."""
     unit = next((unit for unit, one_s in _UNIT_S.items() if not length_s % one_s), "min")
     return f"{length_s // _UNIT_S[unit]} {unit}"
-
-
-def read_on_suspend(text: str) -> str:
-    """Return what is done before this machine sleeps."""
-    word = text.strip().lower()
-    if word not in get_args(OnSuspend):
-        raise BadSetting(f"{text!r} is none of {', '.join(get_args(OnSuspend))}")
-    return word
 
 
 def read_requests(text: str) -> int:
@@ -314,3 +265,52 @@ def read_peers(text: str) -> list[str]:
 
 def _listed(text: str) -> list[str]:
     return list(dict.fromkeys(part for part in re.split(r"[,\s]+", text) if part))
+
+
+def words(*allowed: str) -> Notation:
+    """Return the notation of a value that is one of some words."""
+
+    def read(text: str) -> str:
+        word = text.strip().lower()
+        if word not in allowed:
+            raise BadSetting(f"{text!r} is none of {', '.join(allowed)}")
+        return word
+
+    return Notation(read, str)
+
+
+def names(read: Callable[[str], list[str]], word: str) -> Notation:
+    """Return the notation of lists that *read* reads, as *word* if they are empty."""
+    return Notation(read, lambda value: ", ".join(value) or word)
+
+
+def at_least(least: int) -> Notation:
+    """Return the notation of sizes that are *least* bytes or more."""
+
+    def read(text: str) -> int:
+        size = read_size(text)
+        if size < least:
+            raise BadSetting(f"{text!r} is too little: at least {show_size(least)}")
+        return size
+
+    return Notation(read, show_size)
+
+
+SIZE: Final = Notation(read_size, show_size)
+RATE: Final = Notation(read_rate, show_rate).or_none("unlimited")
+SWITCH: Final = Notation(read_switch, lambda value: "on" if value else "off")
+DURATION: Final = Notation(read_duration, show_duration)
+DIRECTORY: Final = Notation(read_directory, str)
+PORT: Final = Notation(read_port, str)
+PORT_FOR_OTHERS: Final = Notation(read_port_for_others, str)
+USUAL_OR_PORT: Final = Notation(read_usual_or_port, lambda value: str(value) if value else "auto")
+PRICE: Final = Notation(read_price, str).or_none("listed")
+REQUESTS: Final = Notation(read_requests, lambda value: str(value) if value else "off")
+PART: Final = words(*get_args(Part))
+ENCRYPTION: Final = words(*get_args(Encryption))
+ON_SUSPEND: Final = words(*get_args(OnSuspend))
+PROVIDER: Final = words(*PROVIDERS)
+PROGRAMS: Final = names(read_programs, "none")
+INTERFACES: Final = names(read_interfaces, "all")
+PEERS: Final = names(read_peers, "none")
+RECEIVERS: Final = names(read_receivers, "none")

@@ -6,7 +6,7 @@ Each is a field of `NodeConfig`; the default there is the default here. People w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -19,33 +19,29 @@ from lucidnode.node.cache.room import WORKING_ROOM_BYTES
 from lucidnode.node.config import USUAL_BODY_PORT, USUAL_CONTROL_PORT, NodeConfig
 from lucidnode.node.prices import PROVIDERS
 from lucidnode.node.setting_values import (
+    DIRECTORY,
+    DURATION,
+    ENCRYPTION,
+    INTERFACES,
     LEAST_REQUESTS,
+    ON_SUSPEND,
+    PART,
+    PEERS,
+    PORT,
+    PORT_FOR_OTHERS,
+    PRICE,
+    PROGRAMS,
+    PROVIDER,
+    RATE,
+    RECEIVERS,
+    REQUESTS,
+    SIZE,
+    SWITCH,
+    USUAL_OR_PORT,
     BadSetting,
+    Notation,
     at_least,
-    or_none,
-    read_directory,
-    read_duration,
-    read_encryption,
-    read_interfaces,
-    read_on_suspend,
-    read_part,
-    read_peers,
-    read_port,
-    read_port_for_others,
-    read_price,
-    read_programs,
-    read_provider,
-    read_rate,
-    read_receivers,
-    read_requests,
-    read_size,
-    read_switch,
-    read_usual_or_port,
-    show_duration,
-    show_or,
-    show_rate,
     show_size,
-    show_switch,
 )
 
 LEAST_CACHE_BYTES: Final = WORKING_ROOM_BYTES
@@ -65,7 +61,7 @@ ANEW: Final = "at once: the daemon serves anew, and mounts wait for a moment"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. *read* turns what a person wrote into its value, or raises BadSetting."""
+    """One setting."""
 
     name: str
     field: str
@@ -75,8 +71,7 @@ class Setting:
     """What may be written, in words."""
     effect: str
     """When a change counts: AT_ONCE, NEXT_MOUNT, MOVED or ANEW."""
-    read: Callable[[str], Any]
-    show: Callable[[Any], str]
+    notation: Notation
     of_one: bool = False
     """Of one workstation only: nobody sets it for others."""
     of_studio: bool = False
@@ -90,6 +85,10 @@ class Setting:
     def of(self, config: NodeConfig) -> Any:
         """Return its value in *config*."""
         return getattr(config, self.field)
+
+    def shown_in(self, config: NodeConfig) -> str:
+        """Return its value in *config* as people write it."""
+        return self.notation.show(self.of(config))
 
     def changed(self, config: NodeConfig, value: Any) -> NodeConfig:
         """Return *config* with *value* for this setting."""
@@ -143,7 +142,6 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"{_A_SIZE}; at least {show_size(LEAST_CACHE_BYTES)}",
                 AT_ONCE,
                 at_least(LEAST_CACHE_BYTES),
-                show_size,
             ),
             Setting(
                 "cache.leave-free",
@@ -152,8 +150,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "stops, rather than leave less.",
                 f"{_A_SIZE}, or auto: by the size of the disk",
                 AT_ONCE,
-                or_none("auto", read_size),
-                show_or("auto", show_size),
+                SIZE.or_none("auto"),
             ),
             Setting(
                 "cache.place",
@@ -161,8 +158,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "Where the block cache lies. What it holds moves over, what waits for its upload included.",
                 "a directory on this workstation, or auto: in its home directory",
                 MOVED,
-                or_none("auto", read_directory),
-                show_or("auto", str),
+                DIRECTORY.or_none("auto"),
                 of_one=True,
             ),
             Setting(
@@ -173,7 +169,6 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"{_A_SIZE}; at least {show_size(LEAST_CACHE_BYTES)}",
                 NEXT_MOUNT,
                 at_least(LEAST_CACHE_BYTES),
-                show_size,
             ),
             Setting(
                 "uploads.rate",
@@ -182,8 +177,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "what is not a block never waits.",
                 _A_RATE,
                 AT_ONCE,
-                or_none("unlimited", read_rate),
-                show_or("unlimited", show_rate),
+                RATE,
             ),
             Setting(
                 "downloads.rate",
@@ -192,8 +186,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "Programs that read wait for it as well.",
                 _A_RATE,
                 AT_ONCE,
-                or_none("unlimited", read_rate),
-                show_or("unlimited", show_rate),
+                RATE,
             ),
             Setting(
                 "office.part",
@@ -203,8 +196,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "and everything comes from the bucket.",
                 "serve, consume or off",
                 ANEW,
-                read_part,
-                str,
+                PART,
             ),
             Setting(
                 "lan.encrypt",
@@ -213,8 +205,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "ciphertext; all is blocks as well, with those alone that have it too.",
                 "control or all",
                 ANEW,
-                read_encryption,
-                str,
+                ENCRYPTION,
             ),
             Setting(
                 "office.interfaces",
@@ -222,8 +213,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "The network interfaces over which this workstation is found and reached by others.",
                 "names as in `ip link`, with commas between them, or all",
                 ANEW,
-                read_interfaces,
-                lambda value: ", ".join(value) or "all",
+                INTERFACES,
             ),
             Setting(
                 "office.upload-rate",
@@ -231,8 +221,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What blocks for others of the office may take of this workstation's link to the LAN.",
                 _A_RATE,
                 AT_ONCE,
-                or_none("unlimited", read_rate),
-                show_or("unlimited", show_rate),
+                RATE,
             ),
             Setting(
                 "office.download-rate",
@@ -240,8 +229,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What blocks from others of the office may take of it. Programs that read wait for it as well.",
                 _A_RATE,
                 AT_ONCE,
-                or_none("unlimited", read_rate),
-                show_or("unlimited", show_rate),
+                RATE,
             ),
             Setting(
                 "indexers.programs",
@@ -252,8 +240,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"names of programs, * in them for anything, with commas between them ({USUAL_WORD}, "
                 "my-indexer), or none: no program is held back",
                 AT_ONCE,
-                read_programs,
-                lambda value: ", ".join(value) or "none",
+                PROGRAMS,
             ),
             Setting(
                 "indexers.per-file",
@@ -262,8 +249,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "first block in any case; reading on is an error for it.",
                 f"{_A_SIZE}, or unlimited",
                 AT_ONCE,
-                or_none("unlimited", read_size),
-                show_or("unlimited", show_size),
+                SIZE.or_none("unlimited"),
             ),
             Setting(
                 "indexers.rate",
@@ -272,8 +258,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"and get an error after {WAIT_S:.0f} seconds.",
                 _A_RATE,
                 AT_ONCE,
-                or_none("unlimited", read_rate),
-                show_or("unlimited", show_rate),
+                RATE,
             ),
             Setting(
                 "quiet.on-battery",
@@ -282,8 +267,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "battery: it serves nobody, and what is pinned waits.",
                 "on or off",
                 AT_ONCE,
-                read_switch,
-                show_switch,
+                SWITCH,
             ),
             Setting(
                 "quiet.on-metered",
@@ -292,8 +276,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "says (a phone's, a hotel's): it serves nobody, and what is pinned waits.",
                 "on or off",
                 AT_ONCE,
-                read_switch,
-                show_switch,
+                SWITCH,
             ),
             Setting(
                 "memory.limit",
@@ -304,7 +287,6 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"{_A_SIZE}; at least {show_size(LEAST_MEMORY_BYTES)}",
                 ANEW,
                 at_least(LEAST_MEMORY_BYTES),
-                show_size,
             ),
             Setting(
                 "office.multicast",
@@ -312,8 +294,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "Whether this workstation announces itself on the LAN and looks for others there.",
                 "on or off",
                 ANEW,
-                read_switch,
-                show_switch,
+                SWITCH,
             ),
             Setting(
                 "office.rendezvous",
@@ -322,8 +303,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "VLANs for instance: each leaves its addresses there, sealed for the studio.",
                 "on or off",
                 ANEW,
-                read_switch,
-                show_switch,
+                SWITCH,
             ),
             Setting(
                 "office.peers",
@@ -331,8 +311,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "Workstations that multicast cannot reach, in another VLAN for instance.",
                 "addresses HOST:PORT with commas between them, or none",
                 AT_ONCE,
-                read_peers,
-                lambda value: ", ".join(value) or "none",
+                PEERS,
             ),
             Setting(
                 "ports.control",
@@ -341,8 +320,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"auto takes {USUAL_CONTROL_PORT}, and another if a program has that.",
                 f"a port, or auto: {USUAL_CONTROL_PORT}, or another if a program has that",
                 ANEW,
-                read_usual_or_port,
-                lambda value: str(value) if value else "auto",
+                USUAL_OR_PORT,
             ),
             Setting(
                 "ports.bodies",
@@ -351,8 +329,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 f"auto takes {USUAL_BODY_PORT}, and another if a program has that.",
                 f"a port, or auto: {USUAL_BODY_PORT}, or another if a program has that",
                 ANEW,
-                read_usual_or_port,
-                lambda value: str(value) if value else "auto",
+                USUAL_OR_PORT,
             ),
             Setting(
                 "ports.dashboard",
@@ -360,8 +337,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "The port of the dashboard, which listens on this workstation alone.",
                 "a port, or auto: the usual one, or another if a program has that",
                 ANEW,
-                or_none("auto", read_port),
-                show_or("auto", str),
+                PORT.or_none("auto"),
             ),
             Setting(
                 "dashboard.listen",
@@ -371,8 +347,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "An owner turns it on, for all; a workstation can have it off for itself.",
                 "a port, such as 8441, or off",
                 ANEW,
-                or_none("off", read_port_for_others),
-                show_or("off", str),
+                PORT_FOR_OTHERS.or_none("off"),
                 of_studio=True,
             ),
             Setting(
@@ -382,8 +357,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "one workstation that tells all of it, with names if wanted.",
                 "addresses https://HOST/PATH with commas between them, or none",
                 ANEW,
-                read_receivers,
-                lambda value: ", ".join(value) or "none",
+                RECEIVERS,
             ),
             Setting(
                 "collection.requests-per-day",
@@ -392,8 +366,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "it needs any more, if it is its turn: lists, deletes and writes; ten reads count as one.",
                 f"a number, {LEAST_REQUESTS} at least, or off: it is left to others",
                 NEXT_MOUNT,
-                read_requests,
-                lambda value: str(value) if value else "off",
+                REQUESTS,
             ),
             Setting(
                 "lock.after",
@@ -402,8 +375,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "itself, as `lucidnode lock` does. Sleep counts.",
                 "a time, such as 30min, 8h or 2d, or never",
                 AT_ONCE,
-                or_none("never", read_duration),
-                show_or("never", show_duration),
+                DURATION.or_none("never"),
             ),
             Setting(
                 "lock.on-suspend",
@@ -412,8 +384,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "`lucidnode lock --unmount` does, after which no key is in its memory.",
                 "no, lock or unmount",
                 AT_ONCE,
-                read_on_suspend,
-                str,
+                ON_SUSPEND,
             ),
             Setting(
                 "savings.prices",
@@ -421,8 +392,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "Whose list prices the savings are reckoned by; own has none but those that are set below.",
                 f"one of {', '.join(PROVIDERS)}",
                 AT_ONCE,
-                read_provider,
-                str,
+                PROVIDER,
             ),
             Setting(
                 "savings.price-per-gb",
@@ -430,8 +400,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What a gigabyte out of the bucket costs, as its provider counts them, in dollars, for the savings.",
                 "a price, such as 0.09, or listed: as the provider lists it",
                 AT_ONCE,
-                or_none("listed", read_price),
-                show_or("listed", str),
+                PRICE,
             ),
             Setting(
                 "savings.price-per-1000-gets",
@@ -439,8 +408,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What a thousand requests that read cost, in dollars.",
                 "a price, such as 0.0004, or listed: as the provider lists it",
                 AT_ONCE,
-                or_none("listed", read_price),
-                show_or("listed", str),
+                PRICE,
             ),
             Setting(
                 "savings.price-per-1000-puts",
@@ -448,8 +416,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What a thousand requests that write cost, in dollars.",
                 "a price, such as 0.005, or listed: as the provider lists it",
                 AT_ONCE,
-                or_none("listed", read_price),
-                show_or("listed", str),
+                PRICE,
             ),
             Setting(
                 "savings.price-per-gb-month",
@@ -457,8 +424,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "What a gigabyte costs that lies in the bucket for a month, in dollars.",
                 "a price, such as 0.023, or listed: as the provider lists it",
                 AT_ONCE,
-                or_none("listed", read_price),
-                show_or("listed", str),
+                PRICE,
             ),
         )
     }

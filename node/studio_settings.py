@@ -155,7 +155,7 @@ def _values(texts: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
         if found is None:
             continue
         try:
-            yield name, found.read(text)
+            yield name, found.notation.read(text)
         except BadSetting as error:
             log.info("the studio's setting %s is not used here: %s", name, error)
 

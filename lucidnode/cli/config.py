@@ -97,14 +97,16 @@ def config_list(home: Path, which: str, wants_json: bool) -> None:
     known = _Known.of(home)
     match which:
         case "global":
-            found = {name: SETTINGS[name].show(value) for name, value in known.studio.items()}
+            found = {
+                name: SETTINGS[name].notation.show(value) for name, value in known.studio.items()
+            }
             empty = "No owner has set anything for the studio."
         case "local":
             own = [each for each in SETTINGS.values() if each.is_set_in(known.own)]
-            found = {each.name: each.show(each.of(known.own)) for each in own}
+            found = {each.name: each.shown_in(known.own) for each in own}
             empty = "Nothing was set on this workstation."
         case _:
-            found = {each.name: each.show(each.of(known.effective)) for each in SETTINGS.values()}
+            found = {each.name: each.shown_in(known.effective) for each in SETTINGS.values()}
             empty = ""
     if wants_json:
         values = known.studio if which == "global" else {}
@@ -145,11 +147,14 @@ def config_explain(home: Path, chosen: Setting, wants_json: bool) -> None:
         return
     rows = [
         ("setting", chosen.name),
-        ("value", f"{chosen.show(chosen.of(known.effective))} ({known.where_from(chosen)})"),
-        ("default", chosen.show(chosen.default)),
+        (
+            "value",
+            f"{chosen.shown_in(known.effective)} ({known.where_from(chosen)})",
+        ),
+        ("default", chosen.notation.show(chosen.default)),
     ]
     if chosen.name in known.studio:
-        rows.append(("for the studio", chosen.show(known.studio[chosen.name])))
+        rows.append(("for the studio", chosen.notation.show(known.studio[chosen.name])))
     rows += [
         ("takes", chosen.takes),
         ("a change counts", chosen.effect),
@@ -185,11 +190,11 @@ def config_set(
     if not value:
         raise click.UsageError(f"say what {chosen.name} is to be: {chosen.takes}")
     try:
-        wanted = chosen.read(" ".join(value))
+        wanted = chosen.notation.read(" ".join(value))
     except BadSetting as error:
         raise click.BadParameter(str(error), param_hint=chosen.name) from error
     if for_studio:
-        _change_for_studio(home, chosen, chosen.show(wanted), passphrase_file)
+        _change_for_studio(home, chosen, chosen.notation.show(wanted), passphrase_file)
     elif chosen.of_studio and wanted != chosen.default:
         raise click.UsageError(
             f"{chosen.name} is for an owner to turn on, for the whole studio: add --global"
@@ -230,7 +235,7 @@ def _changed(home: Path, chosen: Setting) -> None:
     _tell_daemon(home)
     known = _Known.of(home)
     when = chosen.effect.replace(AT_ONCE, "now")
-    value = chosen.show(chosen.of(known.effective))
+    value = chosen.shown_in(known.effective)
     from_studio = (
         ", as an owner has set it for the studio" if known.where_from(chosen) == _STUDIO else ""
     )

@@ -47,7 +47,7 @@ def unlock_command(home: Path, passphrase_file: Path | None) -> None:
             "is of another release. End it and run `lucidnode unlock` again"
         )
     after = SETTINGS["lock.after"]
-    until = after.show(after.of(load_config(home)))
+    until = after.shown_in(load_config(home))
     unless = "" if until == "never" else f", or nobody has used the keys for {until}"
     click.echo(f"unlocked until `lucidnode lock`{unless}", err=True)
 

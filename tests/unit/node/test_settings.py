@@ -61,11 +61,11 @@ GOOD = {
 def test_what_is_shown_of_a_setting_can_be_written_again() -> None:
     for found in SETTINGS.values():
         text, value = GOOD[found.name]
-        changed = found.changed(FRESH, found.read(text))
+        changed = found.changed(FRESH, found.notation.read(text))
         assert found.of(changed) == value, found.name
         assert found.of(FRESH) == found.default, found.name
         for one in (value, found.default):
-            assert found.read(found.show(one)) == one, found.name
+            assert found.notation.read(found.notation.show(one)) == one, found.name
         assert msgspec.json.decode(msgspec.json.encode(changed), type=NodeConfig) == changed
 
 
@@ -161,7 +161,7 @@ def test_rates_are_read_as_people_write_them(text: str, limit: RateLimit) -> Non
 )
 def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
     with pytest.raises(BadSetting):
-        setting(name).read(text)
+        setting(name).notation.read(text)
 
 
 def test_a_misspelt_setting_is_told_what_was_meant() -> None:
@@ -208,7 +208,7 @@ def test_settings_that_are_damaged_change_nothing_of_what_runs(tmp_path: Path) -
 def test_the_page_about_settings_lists_each_as_it_is() -> None:
     page = (Path(__file__).parents[3] / "docs" / "settings.md").read_text("utf-8")
     rows = [
-        f"| `{found.name}` | {found.show(found.default)} | {found.effect} | {found.meaning} |"
+        f"| `{found.name}` | {found.notation.show(found.default)} | {found.effect} | {found.meaning} |"
         for found in SETTINGS.values()
     ]
     assert [line for line in page.splitlines() if line.startswith("| `")] == rows
