@@ -39,6 +39,9 @@ class Access:
     def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
         return self._desk.devices.get(device)
 
+    def trusted_key(self, device: DeviceId) -> bytes | None:
+        return self._desk.devices.get(device)
+
     async def refresh(self) -> None:
         await self._desk.refresh_roster()
 

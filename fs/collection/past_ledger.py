@@ -9,7 +9,6 @@ from typing import Protocol
 from lucidnode.fs.collection.rules import DEFAULT_RETENTION_DAYS, outdated_checkpoints
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
-from lucidnode.fs.commit.repair.access import RepairAccess
 from lucidnode.fs.errors import BadCheckpoint
 from lucidnode.fs.format.checkpoint import open_checkpoint
 from lucidnode.fs.format.project_facts import (
@@ -21,6 +20,7 @@ from lucidnode.fs.format.project_facts import (
 )
 from lucidnode.fs.history.horizon import oldest_whole
 from lucidnode.fs.history.past import Past
+from lucidnode.fs.history.past_at_hand import PastAccess
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.replica.intents import Fact
 from lucidnode.fs.replica.named_blocks import touched_blocks
@@ -55,7 +55,7 @@ class PastLedger:
         past: Past,
         journal: JournalClient,
         checkpoints: OldCheckpoints,
-        access: RepairAccess,
+        access: PastAccess,
         kept_points: Callable[[TreeReader], Sequence[Seq]],
         clock: Clock,
         progress: Callable[[Seq], None],
@@ -67,7 +67,9 @@ class PastLedger:
         self._kept_points = kept_points
         self._clock = clock
         self._progress = progress
-        self._codec = EntryCodec(access.keys, access.device, access.writer_key, os.urandom)
+        self._codec = EntryCodec(
+            access.keys, access.device, access.writer_key, os.urandom, access.trusted_key
+        )
         self._project = access.keys().project
         self._pieces: dict[Seq, frozenset[BlockId]] = {}
         self._needed: tuple[Seq, Sequence[Seq], set[BlockId]] | None = None

@@ -19,6 +19,7 @@ from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.history.past import Past
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import BlockPage, BlocksDeleted, CommitReply, CommitRequest
 
 DAY_NS = 86_400 * 10**9
@@ -105,6 +106,9 @@ class _Access:
 
     def writer_key(self, device: DeviceId, _epoch: int) -> bytes | None:
         return self._writer.public if device == self.device else None
+
+    def trusted_key(self, device: DeviceId) -> bytes | None:
+        return self.writer_key(device, FIRST_EPOCH)
 
     async def refresh(self) -> None:
         """Read no roster: nobody comes or goes."""

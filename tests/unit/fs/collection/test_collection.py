@@ -7,35 +7,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from committer_fixture import PROJECT, Daemon
-from past_fixture import Chronicle
+from committer_fixture import KEYS, PROJECT, Daemon
+from past_fixture import Access, Chronicle
 
 from lucidnode.fs.collection.budget import Budget
 from lucidnode.fs.collection.collection import Collection, Round
 from lucidnode.fs.collection.past_ledger import PastLedger
 from lucidnode.fs.errors import CannotCollect, NoSuchPoint
+from lucidnode.fs.format import sodium
+from lucidnode.fs.format.checkpoint import (
+    CheckpointContents,
+    CheckpointPart,
+    CheckpointPiece,
+    seal_checkpoint,
+)
 from lucidnode.fs.format.project_facts import RETENTION, Retention, encoded_fact
 from lucidnode.fs.history.horizon import check_whole, oldest_whole
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.replica.collected_blocks import _Begins
 from lucidnode.fs.replica.intents import Fact
 from lucidnode.fs.replica.named_blocks import touched_blocks
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.checkpoint import checkpoint_message
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import BlockPage, BlocksDeleted
 
 DAY_S = 86_400
 
 
 class _Daemon(Daemon):
-    """One with checkpoints of which nobody can read any."""
+    """One with checkpoints, and the *manifests* of some of them."""
 
     made: list[Seq]
+    manifests: dict[Seq, bytes]
 
     async def seqs(self, project: ProjectId) -> list[Seq]:
         return self.made
 
     async def manifest(self, project: ProjectId, seq: Seq) -> bytes | None:
-        return None
+        return self.manifests.get(seq)
 
     async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         for seq in seqs:
@@ -77,6 +86,7 @@ class Scene:
         self.store = Store()
         self.points: list[Seq] = []
         self.checkpoints: list[Seq] = []
+        self.manifests: dict[Seq, bytes] = {}
 
     async def saved(self, name: bytes, data: bytes) -> BlockId:
         """Return the block of a new file that is committed."""
@@ -124,7 +134,7 @@ class Scene:
 
     def ledger(self, past: Past) -> PastLedger:
         daemon = _Daemon(self.chronicle.bucket, self.chronicle.desk.daemon.seed)
-        daemon.made = self.checkpoints
+        daemon.made, daemon.manifests = self.checkpoints, self.manifests
         daemon.has_signed = self.chronicle.desk.daemon.has_signed
         return PastLedger(
             past,
@@ -209,6 +219,30 @@ async def test_old_checkpoints_go_and_the_newest_stay_however_old(tmp_path: Path
     assert scene.checkpoints == [3, 4, 5, 6, 7, 8]
     scene.checkpoints += [Seq(2**40)]  # of an entry that is in nobody's journal
     assert (await scene.round()).checkpoints == 0
+
+
+class _Archived(Access):
+    """Access to a project that is archived: nobody's entries count, and checkpoints are believed as before."""
+
+    def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
+        return None
+
+
+async def test_what_newcomers_load_of_an_editor_stays_where_nobody_may_write_any_more(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    await scene.saved(b"live", b"live")
+    scene.chronicle.access = _Archived(scene.chronicle.desk)
+    piece = scene.node.blocks.seal(b"a piece of a checkpoint")
+    held = CheckpointPiece(bytes(piece.id), piece.epoch, piece.nonce, piece.size, bytes(32))
+    contents = CheckpointContents((CheckpointPart(0, Seq(1), (held,)),))
+    daemon = scene.chronicle.desk.daemon
+    unsigned = seal_checkpoint(KEYS, Seq(1), bytes(32), daemon.device, contents, bytes(32))
+    signature = sodium.sign(daemon.seed, checkpoint_message(unsigned))
+    scene.checkpoints, scene.manifests = [Seq(1)], {Seq(1): unsigned + signature}
+    with scene.chronicle.opened() as past:
+        assert piece.id in await scene.ledger(past).needed()
 
 
 async def test_a_point_that_is_kept_keeps_its_blocks(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Unavailable
-from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import entry_hash
 
 AHEAD = 20
@@ -53,11 +53,6 @@ NEWEST = 40
 """The newest checkpoint in all of these."""
 
 ROOT_ROW = (1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, b"", 0)
-
-
-class TrustingAccess(Access):
-    def trusted_key(self, device: DeviceId) -> bytes | None:
-        return self.writer_key(device, 1)
 
 
 class Life(Office):
@@ -84,7 +79,7 @@ class Life(Office):
                 self.paths |= {tuple(path[1:].split(b"/")) for path in found}
                 if head % EVERY == 0:
                     await self.all_checked(head)
-            self.access = TrustingAccess(desk)
+            self.access = Access(desk)
 
     def reader(self) -> CheckpointDaemon:
         return CheckpointDaemon(self.bucket, Daemon(self.bucket, b"a".ljust(32, b".")))
