@@ -1,7 +1,8 @@
 """The file layer of a mount: its read path, its write path, and the file system over both.
 
-This is the one place where they are put together: a mount (fs/mount.py) and the tests of the file
-layer call it alike. Each part is made of parts above it in the text; nothing is filled in later.
+This is the one place where they are put together: a mount (fs/mount_parts.py), a state of the past
+(fs/past_state.py) and the tests of the file layer call it alike. Each part is made of parts above it
+in the text; nothing is filled in later.
 What commits and follows stands on the layer, and is made by whoever holds the journal.
 """
 

@@ -12,12 +12,7 @@ import stat
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from lucidnode.fs.errors import (
-    FileMissing,
-    Invalid,
-    IsDirectory,
-    NoMoreData,
-)
+from lucidnode.fs.errors import FileMissing, Invalid, IsDirectory, NoMoreData
 from lucidnode.fs.files.capacity import Capacity, capacity
 from lucidnode.fs.files.directories import Directories
 from lucidnode.fs.files.file_locks import MAX_LOCKS, FileLocks
@@ -202,13 +197,9 @@ class FileSystem:
         """Return the time that is stamped on what changes now, in ns since 1970."""
         return self._clock.wall_ns()
 
-    def usage(self) -> tuple[int, int]:
-        """Return the bytes and the files of the project."""
-        return self._replica.tree.usage()
-
     def capacity(self) -> Capacity:
         """Return what the project shows of its size and of what it may have."""
-        return capacity(*self.usage(), self._writer.quota.now)
+        return capacity(*self._replica.tree.usage(), self._writer.quota.now)
 
     # -- names -------------------------------------------------------------------------------
 
