@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -45,6 +46,11 @@ class OncePerKind(logging.Filter):
 CALLERS_LOG = logging.getLogger("aiohttp.server.callers")
 """For the servers of our ports: aiohttp logs each malformed request with its traceback."""
 CALLERS_LOG.addFilter(OncePerKind())
+
+
+def is_secret(shown: str, secret: str) -> bool:
+    """Tell whether *shown*, which may be any bytes of a header, is *secret*; in the same time whatever it is."""
+    return secrets.compare_digest(shown.encode(errors="surrogateescape"), secret.encode())
 
 
 class NamelessRequest(web.BaseRequest):

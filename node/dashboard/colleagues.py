@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from cachetools import LRUCache
 
-from lucidnode.node.callers import nameless_runner
+from lucidnode.node.callers import is_secret, nameless_runner
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -149,9 +149,7 @@ class ColleagueServer:
             raise web.HTTPForbidden(text=_HOW)
         if request.path == "/metrics":
             scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-            if scheme != "Bearer" or not secrets.compare_digest(
-                shown.encode(), self._metrics_token.encode()
-            ):
+            if scheme != "Bearer" or not is_secret(shown, self._metrics_token):
                 raise web.HTTPForbidden(text="The metrics are for who has their token.\n")
         elif request.path == "/" and "login" in request.query:
             raise self._logged_in(request.query["login"])

@@ -8,13 +8,12 @@ gets, or as `Authorization: Bearer`. The port has the limits that a port on the 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from lucidnode.node.callers import nameless_runner
+from lucidnode.node.callers import is_secret, nameless_runner
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.dashboard.pages import MAX_BODY_BYTES, Pages, Shown
@@ -126,7 +125,7 @@ class DashboardServer:
             request.cookies.get(cookie, ""),
             bearer if scheme == "Bearer" else "",
         )
-        if not any(secrets.compare_digest(each.encode(), self._token.encode()) for each in shown):
+        if not any(is_secret(each, self._token) for each in shown):
             raise web.HTTPForbidden(text="open this page with `lucidnode dashboard`")
         self._probation.mark_authenticated(request)
         if request.path == "/" and "token" in request.query:

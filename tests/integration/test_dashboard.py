@@ -268,6 +268,14 @@ async def test_the_page_draws_the_ring_and_tells_what_happened_and_what_is_amiss
         assert "day 11, day 12" in row
         # The feed, as it comes; what a person named stays text.
         assert await page.value("document.getElementById('feed-card').hidden") is True
+        await page.value(
+            "(() => { const real = window.fetch; window.fetch = (url) => {"
+            " if (!url.startsWith('/changes')) return real(url);"
+            " window.fetch = real; window.broken = true; return Promise.resolve(new Response('{')); } })()"
+        )
+        await page.until(
+            "window.broken === true"
+        )  # an answer that breaks off, and is asked for again
         for number, (path, event) in enumerate((("reel/<b>cut</b>.mov", "write"), ("x", "lock"))):
             scene.happened.append(
                 mount_messages.ProjectEvent(
