@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 
 import click
@@ -204,7 +205,9 @@ def _tell(project: str, told: Round, *, dry: bool) -> None:
     if told.why:
         click.echo(f"the store says: {told.why}", err=True)
     if dry:
-        click.echo(f"nothing was changed: `lucidnode gc {project} --now` does it", err=True)
+        click.echo(
+            f"nothing was changed: `lucidnode gc {shlex.quote(project)} --now` does it", err=True
+        )
 
 
 def _amounts(told: Round) -> dict[str, Amount]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -250,7 +251,7 @@ def _facts(told: _Told) -> dict[str, object]:
 
 
 def _remedy(told: _Told, each: ObjectFinding) -> str:
-    return _REMEDIES[each.folder].format(name=told.name)
+    return _REMEDIES[each.folder].format(name=shlex.quote(told.name))
 
 
 def _show(told: _Told) -> None:
@@ -260,7 +261,7 @@ def _show(told: _Told) -> None:
     if told.blocks.spare:
         spare = in_blocks(told.blocks.spare_size, told.blocks.spare)
         click.echo(f"{spare}: needed by no version; on their way, or left over")
-    click.echo(_REPLICA[told.replica].format(name=told.name))
+    click.echo(_REPLICA[told.replica].format(name=shlex.quote(told.name)))
     for path in told.differing[:_SHOWN]:
         show_line(f"  differs here: {path}")
     if told.stopped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -156,7 +157,7 @@ async def _repair(
             if not findings.can_put_back:
                 raise click.ClickException(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
-                    f"without them; `lucidnode repair {access.name}` starts again from the bucket"
+                    f"without them; `lucidnode repair {shlex.quote(access.name)}` starts again from the bucket"
                 )
             confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
             try:
@@ -165,7 +166,7 @@ async def _repair(
                 )
             except Refused as error:
                 raise click.ClickException(
-                    f"{error}: `lucidnode repair {access.name} --start-again` starts again from the "
+                    f"{error}: `lucidnode repair {shlex.quote(access.name)} --start-again` starts again from the "
                     "bucket"
                 ) from error
             _tell(findings, done, replica)
@@ -174,7 +175,7 @@ async def _repair(
             click.echo(_said(access.name, findings))
             raise click.ClickException(
                 "all that came after them would be given up by starting again: "
-                f"`lucidnode repair {access.name} --put-back` puts them back, here or on another "
+                f"`lucidnode repair {shlex.quote(access.name)} --put-back` puts them back, here or on another "
                 "workstation that has seen them"
             )
         elif findings.gap:
@@ -183,7 +184,7 @@ async def _repair(
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
-                f"Kept here: {_entries(findings)}. `lucidnode repair {access.name} --put-back` puts "
+                f"Kept here: {_entries(findings)}. `lucidnode repair {shlex.quote(access.name)} --put-back` puts "
                 "that back for everybody; starting again gives it up."
             )
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ async def _work(
         if not put_back:
             _list("lie in them", needed, amiss.blocks)
             click.echo(
-                f"`lucidnode repair {opened.access.name} --blocks --put-back` puts back what this "
+                f"`lucidnode repair {shlex.quote(opened.access.name)} --blocks --put-back` puts back what this "
                 "office still holds; what lies in old versions alone is not named by a path"
             )
             return False
