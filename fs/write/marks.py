@@ -23,7 +23,7 @@ from lucidnode.fs.write.shipments import YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
-from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.ids import DeviceId, parse_device_id
 from lucidnode.node.client.msgpack import decoded
 
 Progress = Literal["writing", "uploading"]
@@ -49,9 +49,9 @@ def decoded_mark(value: bytes) -> OnItsWay | None:
     """Return what a mark says; None if it says nothing that can be read."""
     try:
         found = decoded(_DECODER, value)
+        return OnItsWay(found.state, parse_device_id(found.device))
     except Malformed:
         return None
-    return OnItsWay(found.state, DeviceId(found.device))
 
 
 def encoded_mark(mark: OnItsWay) -> bytes:

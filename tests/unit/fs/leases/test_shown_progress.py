@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded
 
+import msgspec
 import pytest
 from committer_fixture import KEYS, PROJECT, VirtualClock
 from office_links import OfficeLinks
@@ -135,6 +136,17 @@ async def test_only_who_has_a_file_on_its_way_says_how_far_it_is(office: Office)
     office.b.node.replica.apply(Mark(ino, liar))
     shown = {file.path: file for file in await office.b.shown()}
     assert shown["000.mov"] == FileOnItsWay("000.mov", "uploading", "c", None)
+    assert shown["001.mov"].bytes_left is not None
+
+
+@pytest.mark.parametrize("device", ["", "a", "A" * 32, "\x1b" * 32])
+async def test_a_mark_of_no_device_says_nothing_and_nobody_is_asked(
+    office: Office, device: str
+) -> None:
+    wrong = msgspec.msgpack.encode({"state": "uploading", "device": device})
+    office.b.node.replica.apply(Mark(office.films[0], wrong))
+    shown = {file.path: file for file in await office.b.shown()}
+    assert len(shown) == 39
     assert shown["001.mov"].bytes_left is not None
 
 
