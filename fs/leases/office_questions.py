@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, TypeVar
 
 from lucidnode.fs.format.office_message import (
@@ -22,6 +23,9 @@ from lucidnode.node.client.ids import DeviceId
 
 ANSWER_S = 0.4
 """How long others may take to answer: who asked waits for all of a mount's status for a second."""
+
+MOST_ASKED = 64
+"""Questions at once: a quarter of the words that may wait to be said, which leases are asked for with as well."""
 
 Q = TypeVar("Q", bound=Question)
 
@@ -46,12 +50,12 @@ class OfficeQuestions:
     ) -> list[tuple[DeviceId, Reply]]:
         """Return the answers of the mounts on these devices, of such as answer within ANSWER_S.
 
-        Each question is made with the number that its answer will have.
+        The first MOST_ASKED are asked: rows of others name devices, as many as they like. Each question is made with the number that its answer will have.
         """
+        hearing = (each for each in questions if not self._recalls.is_deaf(each[0]))
         asked = [
             (device, self._random_bytes(ASKING_SIZE), question)
-            for device, question in questions
-            if not self._recalls.is_deaf(device)
+            for device, question in islice(hearing, MOST_ASKED)
         ]
         if not asked:
             return []

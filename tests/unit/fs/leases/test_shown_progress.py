@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded
 
@@ -16,7 +17,7 @@ from replica_fixture import Blocks, Journal, Node
 from lucidnode.fs.files.on_their_way import LOOK_S, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import MOST_FILES, ProgressQuery, ProgressReply
-from lucidnode.fs.leases.office_questions import ANSWER_S, OfficeQuestions
+from lucidnode.fs.leases.office_questions import ANSWER_S, MOST_ASKED, OfficeQuestions
 from lucidnode.fs.leases.shown_progress import ShownProgress
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
@@ -148,6 +149,17 @@ async def test_a_mark_of_no_device_says_nothing_and_nobody_is_asked(
     shown = {file.path: file for file in await office.b.shown()}
     assert len(shown) == 39
     assert shown["001.mov"].bytes_left is not None
+
+
+async def test_rows_that_name_many_devices_take_no_room_from_words_about_leases(
+    office: Office,
+) -> None:
+    desks = [DeviceId(f"{number:032x}") for number in range(1000)]
+    for device in desks:
+        office.links.mount(KEYS, device, Random(device).randbytes, office.clock)
+    asked = ((device, partial(ProgressQuery, inos=[1])) for device in desks)
+    assert await office.b.questions.ask(asked) == []
+    assert len(office.links.said) == MOST_ASKED
 
 
 async def test_who_asks_often_costs_one_look_a_second(office: Office) -> None:
