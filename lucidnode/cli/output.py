@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 
 
+_PIPE_WIDTH = 1 << 20
+"""Characters: more than any path, and what is said beside it, has."""
+
 JSON_VERSION = 1
 """Of all that `--json` prints (docs/json.md): another number where a field goes or means something else, none
 where one comes."""
@@ -132,7 +135,7 @@ def _show(table: Table) -> None:
     # What looks like markup or the name of an emoji is a part of somebody's file name.
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=1000, markup=False, emoji=False)
+        console = Console(width=_PIPE_WIDTH, markup=False, emoji=False)
     console.print(table)
 
 

@@ -114,6 +114,13 @@ def test_names_of_files_are_shown_as_they_are_and_steer_nothing(
     ]
 
 
+def test_a_pipe_gets_each_path_whole_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    paths = ["/" + "long/" * 800, "/short"]
+    show_table(["path", "files"], [[path, 1] for path in paths])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["path", *paths]
+
+
 def test_why_a_command_failed_steers_no_terminal_whatever_the_file_is_called(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
