@@ -146,6 +146,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         recalls = Recalls(
             keys=access.keys,
+            writer_key=access.writer_key,
             device=work.device,
             send=link.say,
             random_bytes=secrets.token_bytes,

@@ -20,6 +20,7 @@ class OfficeLinks:
         self.cut = False
         self.said: list[tuple[DeviceId, DeviceId, bytes]] = []
         """Every word: from whom, to whom, and its bytes."""
+        self.viewers: set[DeviceId] = set()
         self.fate: Callable[[], int] = lambda: 1
         """How often a word arrives."""
 
@@ -33,6 +34,7 @@ class OfficeLinks:
         """Return what a mount on *device* says and hears; the one before it there hears nothing more."""
         recalls = Recalls(
             keys=lambda: keys,
+            writer_key=lambda device, _epoch: None if device in self.viewers else b"key",
             device=device,
             send=partial(self._send, device),
             random_bytes=random_bytes,

@@ -87,13 +87,18 @@ class Recalls:
         self,
         *,
         keys: Callable[[], ProjectKeys],
+        writer_key: Callable[[DeviceId, int], bytes | None],
         device: DeviceId,
         send: Callable[[DeviceId, bytes], None],
         random_bytes: Callable[[int], bytes],
         clock: Clock,
     ) -> None:
-        """Take what it works with. *send* has a word brought to the mount on a device, if there is a link."""
+        """Take what it works with. *send* has a word brought to the mount on a device, if there is a link.
+
+        *writer_key* is not None for a device whose entries of an epoch count.
+        """
         self._keys = keys
+        self._writer_key = writer_key
         self._device = device
         self._send = send
         self._random_bytes = random_bytes
@@ -199,6 +204,8 @@ class Recalls:
         self._tell()
 
     def _take(self, device: DeviceId, recall: LeaseRecall) -> None:
+        if self._writer_key(device, max(self._keys().announced)) is None:
+            return  # a viewer could not give it back: it would be nobody's until its time is over
         place = RowPlace(InodeNo(recall.ino), recall.lease)
         asker = Asker(device, recall.asking)
         first = self.asker(place, recall.fence)

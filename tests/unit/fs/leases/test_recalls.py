@@ -12,6 +12,7 @@ from lock_seats import Office, Seat, never
 
 from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.errors import LockHeld
+from lucidnode.fs.format.office_message import ASKING_SIZE, LeaseRecall
 from lucidnode.fs.leases.recalls import AGAIN_S, FORGOTTEN_S
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import LOCKS_LEASE
@@ -208,6 +209,27 @@ async def test_what_is_not_sealed_by_the_project_for_this_mount_is_no_word(offic
         before = entries(office)
         await office.clock.pass_by(5)
         assert entries(office) == before
+
+
+async def test_a_viewer_who_asks_is_given_nothing_that_he_could_not_give_back(
+    office: Office,
+) -> None:
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        await office.clock.pass_by(1)
+        held, before = a.row(ino), entries(office)
+        office.links.viewers.add(b.device)
+        fence = 0 if held is None else held.fence
+        for _ in range(5):
+            b.recalls.say(a.device, LeaseRecall(LOCKS_LEASE, ino, fence, bytes(ASKING_SIZE)))
+            await office.clock.pass_by(1)
+        assert (a.row(ino), entries(office)) == (held, before)
+        assert a.tokens.admits(ino, 1)
+        office.links.viewers.clear()
+        b.recalls.say(a.device, LeaseRecall(LOCKS_LEASE, ino, fence, bytes(ASKING_SIZE)))
+        await office.clock.pass_by(1)
+        assert entries(office) == before + 1, "the same word of an editor moves it"
 
 
 async def test_nobody_uses_by_his_asking_what_he_asked_for_in_another_life(office: Office) -> None:
