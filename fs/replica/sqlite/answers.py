@@ -19,7 +19,8 @@ class Answers:
 
     A program that opens, reads and closes a file asks for the same rows several times, and so does
     a rename, in all the places that have to know what has the new name. SQLite counts the rows that
-    it changes, and goes on counting where a transaction is undone. So an answer is right, also
+    it changes once a statement has ended, and goes on counting where a transaction is undone: so none of
+    ours both changes rows and gives them (RETURNING), and would have us ask in its midst. So an answer is right, also
     within a transaction, as long as that count is the same; but within one none is kept, for what
     it has changed may be undone behind it.
     """

@@ -53,7 +53,8 @@ class Database:
         self._boot = boot_id()
         self._connection = connection
         self._lock = lock
-        self.answers = Answers(connection, is_alone=not connection.readonly("main"))
+        self._is_alone = not connection.readonly("main")
+        self.answers = Answers(connection, is_alone=self._is_alone)
         """What `tree.Queries` found, shared by all of them."""
         self._recorded: list[RowChange] | None = None
         self.unsynced = Unsynced(self)
@@ -127,9 +128,12 @@ class Database:
     def state(self) -> int | None:
         """A number that is another one after each change of any row; None within a transaction.
 
-        It goes on where a transaction is undone, too. Nobody else changes the file: see `locked`.
+        It goes on where a transaction is undone, too. Nobody else changes the file: see `locked`. None
+        for who reads `beside` the process that does.
         """
-        return None if self._connection.in_transaction else self._connection.total_changes()
+        if self._connection.in_transaction or not self._is_alone:
+            return None
+        return self._connection.total_changes()
 
     # -- statements --------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lucidnode import fs
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tree.queries import Queries
@@ -114,8 +115,39 @@ def test_who_reads_beside_another_process_remembers_nothing(tmp_path: Path) -> N
         grow(database, 1)
         give_name(database, b"name")
     assert (called(asks, b"name"), size(asks)) == (FILE, 1)
+    assert asks.extents(FILE, 0, 10) == []
     with database.transaction():
         grow(database, 2)
+        database.change("INSERT INTO block VALUES (?, 1, ?, 10)", (bytes(32), bytes(32)))
+        database.change("INSERT INTO extent VALUES (?, 0, 10, ?, 0)", (FILE, bytes(32)))
     assert size(asks) == 2
+    assert len(asks.extents(FILE, 0, 10)) == 1
     beside.close()
     database.close()
+
+
+@pytest.mark.parametrize("table", ["kept", "plain"])
+def test_every_way_in_which_rows_change_is_counted(database: Database, table: str) -> None:
+    """With a key that is the table, and without; and where there is a quick way to empty it."""
+    extra = "WITHOUT ROWID" if table == "kept" else ""
+    database.rows(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, size INTEGER) {extra}")
+    for change, ids in (
+        ("INSERT INTO {0} VALUES (1, 1), (2, 2)", [1, 2]),
+        ("INSERT OR REPLACE INTO {0} VALUES (2, 5)", [1, 2]),
+        ("INSERT INTO {0} VALUES (2, 6) ON CONFLICT (id) DO UPDATE SET size = 6", [1, 2]),
+        ("INSERT INTO {0} SELECT id + 2, size FROM {0}", [1, 2, 3, 4]),
+        ("UPDATE {0} SET size = 9 WHERE id > 3", [1, 2, 3, 4]),
+        ("DELETE FROM {0} WHERE id = 4", [1, 2, 3]),
+        ("DELETE FROM {0}", []),
+    ):
+        before = database.state
+        database.change(change.format(table))
+        assert database.state != before, change
+        assert database.rows(f"SELECT id FROM {table} ORDER BY id") == [(id_,) for id_ in ids]
+    database.close()
+
+
+def test_no_statement_changes_rows_and_gives_them() -> None:
+    """It would be counted once all of them are read, and what is asked meanwhile be remembered."""
+    sources = (Path(fs.__file__).parent).rglob("*.py")
+    assert [path for path in sources if " RETURNING " in path.read_text()] == []
