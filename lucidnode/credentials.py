@@ -60,7 +60,7 @@ def warning(credentials: Credentials | None) -> str | None:
 async def renew(home: Path, given: Credentials, network: Network, region: str | None) -> bool:
     """Try *given* on the bucket, keep them, and have a running daemon use them from now on.
 
-    Returns whether a daemon took them over. Raises WrongBucket, Unfit, AccessDenied, Unavailable or
+    Returns whether a daemon took them over. Raises WrongBucket, StoreUnfit, AccessDenied, Unavailable or
     Refused, a sentence; then everything is as it was.
     """
     bucket = await opened_with(home, given, network, region)

@@ -82,7 +82,7 @@ async def create_studio(
 ) -> None:
     """Found a studio in the bucket at *place* and make *home* its first workstation.
 
-    Raises WrongBucket, Unfit, AccessDenied, Unavailable or Refused, each a sentence.
+    Raises WrongBucket, StoreUnfit, AccessDenied, Unavailable or Refused, each a sentence.
     """
     address, bucket = await opened_place(place, create=True)
     lan_key = secrets.token_bytes(32)

@@ -60,11 +60,10 @@ async def give_role(
     role: Role,
     given: Credentials,
     network: Network,
-    without: Collection[DeviceId] = (),
 ) -> RoleGiven:
-    """Try *given* for what *role* needs, and leave them for all of it but *without*, who are to go.
+    """Try *given* for what *role* needs, and leave them for all who have it.
 
-    Raises NotAllowed for who is no owner; WrongBucket, Unfit, AccessDenied, Unavailable or Refused, a
+    Raises NotAllowed for who is no owner; WrongBucket, StoreUnfit, AccessDenied, Unavailable or Refused, a
     sentence, if they will not do. Then nothing has changed.
     """
     bucket = await opened_with(home, given, network)
@@ -79,7 +78,7 @@ async def give_role(
         before = await client.credentials.of_role(role)
         own = load_credentials(home)
         old_key = before.credentials.get("access_key") or (own.access_key if own else None)
-        devices = [one for one in holders(view.roster, role) if one.id not in without]
+        devices = holders(view.roster, role)
         await _publish(client.credentials, view, role, given, devices)
         await client.credentials.look()
         shared = not before.credentials and await _is_shared(client.credentials)

@@ -52,7 +52,6 @@ class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         holder: DeviceId | None = None,
         given: bool = False,
         wanted: DeviceId = NOBODY,
-        busy: bool = False,
         asking: bytes = b"",
     ) -> LeaseRow:
         """Return the row after this one: what is not named is as in a row at rest; the holder stays."""
@@ -61,7 +60,6 @@ class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             fence=self.fence + 1,
             given=given,
             wanted=wanted,
-            busy=busy,
             asking=asking or UNSET,
         )
 

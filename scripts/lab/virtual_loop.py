@@ -40,6 +40,10 @@ life: ContextVar[Life | None] = ContextVar("life", default=None)
 """The process that the running task belongs to; tasks inherit it from their makers."""
 
 
+_DISK_S = 0.005
+"""What work in a thread takes at most."""
+
+
 class _NumberedTask(asyncio.Task[Any]):
     """A task whose hash is its number: an address would be another one in each run."""
 
@@ -63,12 +67,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     _stopping: bool
     _timer_cancelled_count: int
 
-    def __init__(self, seed: int | str, disk_s: float = 0.005) -> None:
-        """*disk_s* bounds in seconds what work in a thread takes."""
+    def __init__(self, seed: int | str) -> None:
         super().__init__()
         self._now = 1000.0
         self._random = Random(f"loop {seed}")
-        self._disk_s = disk_s
         self._tasks_made = 0
         self._thread_ends: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         """When the work ends that executors of one thread have got so far."""
@@ -129,7 +131,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 if not future.done():
                     future.set_result(result)
 
-        begins = self.time() + self._random.random() * self._disk_s
+        begins = self.time() + self._random.random() * _DISK_S
         if getattr(executor, "_max_workers", None) == 1:
             # Behind what that thread has to do before: timers with one time run in any order.
             before = self._thread_ends.get(executor, 0.0)
