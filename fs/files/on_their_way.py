@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import FileProgress
@@ -22,6 +22,10 @@ MAX_FILES = 100
 
 LOOK_S = 1.0
 """Seconds for which others are answered by one look at what waits."""
+
+REST = 20
+"""For so many times what a look took its answers stand: of files of terabytes one goes through a million blocks,
+while every request of programs waits."""
 
 RATE_OVER_S = 30.0
 """Seconds over which the rate of one file is taken: several blocks of a slow line."""
@@ -73,12 +77,11 @@ class OnTheirWay:
         self._unsaved = unsaved
         self._block_size = block_size
         self._clock = clock
-        self._kept: tuple[float, _Look] | None = None
-        """The last look for others, and when that was."""
+        self._last: _Look | None = None
 
     def files(self) -> list[MovingFile]:
         """Return at most MAX_FILES of them, those of this workstation first."""
-        look, found = self._look(), []
+        look, found = self._look(0.0), []
         for ino, mark in self._all(look):
             attributes = self._work.replica.tree.attributes(ino)
             if attributes is None or attributes.nlink == 0:
@@ -91,7 +94,7 @@ class OnTheirWay:
                     mark.state,
                     mark.device,
                     "" if ours else self._work.device_name(mark.device),
-                    self._progress(ino, attributes.size, look) if ours else None,
+                    self._progress_by(look, ino, attributes.size) if ours else None,
                 )
             )
             if len(found) == MAX_FILES:
@@ -115,24 +118,32 @@ class OnTheirWay:
         times a second, and each may ask for the same again. A look goes through all that waits, and what
         is said of a file through all its blocks.
         """
-        now = self._clock.boot()
-        if self._kept is None or now - self._kept[0] >= LOOK_S:
-            self._kept = now, self._look()
-        look = self._kept[1]
+        look = self._look(LOOK_S)
         ours = self._ours(look.contents)
-        for ino in map(InodeNo, inos):
+        return [
+            self._progress_by(look, ino, attributes.size)
+            for ino in dict.fromkeys(map(InodeNo, inos))
             # What has just arrived is on its way for others until the entry that names it is there.
-            if (
-                ino not in look.said
-                and (ino in ours or look.is_waiting(ino))
-                and (attributes := self._work.replica.tree.attributes(ino)) is not None
-            ):
-                look.said[ino] = self._progress(ino, attributes.size, look)
-        return [look.said[ino] for ino in dict.fromkeys(map(InodeNo, inos)) if ino in look.said]
+            if (ino in ours or look.is_waiting(ino))
+            and (attributes := self._work.replica.tree.attributes(ino)) is not None
+        ]
 
-    def _look(self) -> _Look:
-        pending = self._work.replica.pending
-        return _Look(pending.contents(self._shipments), pending.blocks_of_contents())
+    def _look(self, lasts_s: float) -> _Look:
+        """Return the last look if it is younger than *lasts_s*, or took long; else a new one."""
+        now, last = self._clock.boot(), self._last
+        if last is None or now - last.at >= max(lasts_s, REST * last.took_s):
+            pending = self._work.replica.pending
+            contents, blocks = pending.contents(self._shipments), pending.blocks_of_contents()
+            last = self._last = _Look(now, contents, blocks, self._clock.boot() - now)
+        return last
+
+    def _progress_by(self, look: _Look, ino: InodeNo, size: int) -> FileProgress:
+        """Return how far a file of ours is that has *size* bytes as it was saved last, once for each *look*."""
+        if ino not in look.said:
+            began = self._clock.boot()
+            look.said[ino] = self._progress(ino, size, look)
+            look.took_s += self._clock.boot() - began
+        return look.said[ino]
 
     def _all(self, look: _Look) -> Iterator[tuple[InodeNo, OnItsWay]]:
         ours = self._ours(look.contents)
@@ -152,20 +163,21 @@ class OnTheirWay:
         saved = size if look.is_waiting(ino) else 0
         blocks: Collection[BlockId] = look.blocks.get(ino, ()) if saved else ()
         file = self._unsaved(ino)
-        each = self._saved(size, 1, len(blocks))
-        pieces = [(block, each) for block in blocks]
-        if file is not None:
-            pieces += [(extent.block.id, extent.length) for extent in file.staged]
-        arrived = [
+        each, now = self._saved(size, 1, len(blocks)), self._clock.boot()
+        pieces = chain(
+            ((block, each) for block in blocks),
+            () if file is None else ((e.block.id, e.length) for e in file.staged),
+        )
+        recent = [
             (at, length)
             for block, length in pieces
-            if (at := self._shipments.arrived_at(block)) is not None
+            if (at := self._shipments.arrived_at(block)) is not None and now - at <= RATE_OVER_S
         ]
         return FileProgress(
             ino,
             max(size, 0 if file is None else file.end),
             self._left(file, saved, blocks),
-            _rate(arrived, self._clock.boot()),
+            _rate(sorted(recent), now),
         )
 
     def _left(self, file: UnsavedFile | None, saved: int, blocks: Collection[BlockId]) -> int:
@@ -176,7 +188,8 @@ class OnTheirWay:
         """
         above, missing = 0, 0
         if file is not None:
-            above = sum(min(stop, saved) - min(start, saved) for start, stop in file.spans())
+            if saved:
+                above = sum(min(stop, saved) - min(start, saved) for start, stop in file.spans())
             not_here = file.spans(lambda block: not self._shipments.has_arrived(block))
             missing = sum(stop - start for start, stop in not_here)
         waiting = sum(not self._shipments.has_arrived(block) for block in blocks)
@@ -190,14 +203,16 @@ class OnTheirWay:
         return min(size * blocks // of, blocks * self._block_size) if of else size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Look:
-    """Which contents wait, and the blocks that each lies in."""
+    """Which contents wait, and the blocks that each lies in, *at* a time of the boot clock; what it took so far."""
 
+    at: float
     contents: Contents
     blocks: dict[InodeNo, set[BlockId]]
+    took_s: float
     said: dict[InodeNo, FileProgress] = field(default_factory=dict)
-    """Of files that others asked for."""
+    """Of files that were asked for."""
 
     def is_waiting(self, ino: InodeNo) -> bool:
         """Tell whether a saved content of *ino* is not committed."""
@@ -208,13 +223,12 @@ class _Look:
         )
 
 
-def _rate(arrived: Iterable[tuple[float, int]], now: float) -> int:
-    """Return the bytes a second of what *arrived*, which are instants and bytes, of late.
+def _rate(recent: Sequence[tuple[float, int]], now: float) -> int:
+    """Return the bytes a second of what arrived of late: *recent* are instants and bytes, in order.
 
     The first sets the beginning: how long it took itself, nobody has seen. So there is no rate before a
     second one came, and none any more RATE_OVER_S after the last.
     """
-    recent = sorted(each for each in arrived if now - each[0] <= RATE_OVER_S)
     if len(recent) < 2:
         return 0
     return round(sum(size for _, size in recent[1:]) / max(now - recent[0][0], 1.0))

@@ -9,7 +9,7 @@ import pytest
 from committer_fixture import PROJECT, VirtualClock
 from replica_fixture import Blocks, Journal, Node
 
-from lucidnode.fs.files.on_their_way import RATE_OVER_S, MovingFile, OnTheirWay
+from lucidnode.fs.files.on_their_way import RATE_OVER_S, REST, MovingFile, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import FileProgress
 from lucidnode.fs.read.open_files import OpenFiles
@@ -40,9 +40,9 @@ class Daemon:
 class Scene:
     """A mount with one file that a program has open, and has written to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: VirtualClock | None = None) -> None:
         self.node = Node(path / "a.db", "a", Blocks())
-        self.clock = clock = VirtualClock()
+        self.clock = clock = clock or VirtualClock()
         self.daemon = Daemon()
         unfinished, open_files = Unfinished(clock), OpenFiles()
         self.unsaved: dict[InodeNo, UnsavedFile] = {}
@@ -165,6 +165,28 @@ def test_what_is_written_anew_before_it_has_arrived_is_left_once(scene: Scene) -
     assert scene.left == [("writing", len(REEL) + 7)]
     scene.shipments.note_arrived([block.id])
     assert scene.left == [("writing", 2500)]
+
+
+class SlowMachine(VirtualClock):
+    """A clock by which everything takes a while."""
+
+    def boot(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+def test_what_takes_long_to_find_out_stands_for_long_and_leaves_the_time_to_programs(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, SlowMachine())
+    blocks = scene.stage(4)
+    [before] = scene.left
+    for block in blocks[:3]:
+        scene.shipments.note_arrived([block])
+        assert scene.left == [before], "a look takes 0.3 s here, and each question 0.1"
+    scene.clock.now += REST * 0.4
+    assert scene.left == [("writing", BLOCK)]
+    scene.node.close()
 
 
 def test_nobody_has_more_left_than_his_file_has_whatever_he_says() -> None:
