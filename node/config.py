@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -40,6 +41,9 @@ USUAL_BODY_PORT = 7451
 """Where a workstation is reached for which nobody has chosen ports, unless a program has one of them."""
 
 _LAN_KEY = "lan_key"
+
+_UNKNOWN = re.compile(r"unknown field `(\w{1,64})`")
+"""What msgspec says of a setting of a later release, or of one that somebody has mistyped."""
 
 
 Part = Literal["serve", "consume", "off"]
@@ -158,6 +162,11 @@ def load_config(home: Path) -> NodeConfig:
     try:
         return _carried_over(json_in(raw, NodeConfig))
     except Malformed as error:
+        if (unknown := _UNKNOWN.search(str(error))) is not None:
+            raise Refused(
+                f"{home / NODE_FILE} has {unknown[1]}, which this version does not know: update "
+                "Lucidnode, or take it out"
+            ) from error
         raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
 
 

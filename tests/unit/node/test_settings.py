@@ -11,7 +11,8 @@ import pytest
 
 from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.cache.room import CacheRoom
-from lucidnode.node.config import NodeConfig, change_config, load_config, save_config
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.config import NODE_FILE, NodeConfig, change_config, load_config, save_config
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.setting_values import BadSetting, read_rate, read_size, show_rate, show_size
 from lucidnode.node.settings import SETTINGS, setting
@@ -212,3 +213,16 @@ def test_the_page_about_settings_lists_each_as_it_is() -> None:
         for found in SETTINGS.values()
     ]
     assert [line for line in page.splitlines() if line.startswith("| `")] == rows
+
+
+def test_a_setting_of_a_later_release_is_named_and_nothing_is_called_damaged(
+    tmp_path: Path,
+) -> None:
+    save_config(tmp_path, NodeConfig("s", "0" * 64, "k", "file:///b"))
+    path = tmp_path / NODE_FILE
+    path.write_text(path.read_text().replace("{", '{"melt_s": 5,', 1))
+    with pytest.raises(Refused, match=r"has melt_s, which this version does not know: update"):
+        load_config(tmp_path)
+    path.write_text(path.read_text()[:5])
+    with pytest.raises(Refused, match="is damaged"):
+        load_config(tmp_path)
