@@ -60,7 +60,7 @@ def packed(*messages: msgspec.Struct) -> list[bytes]:
 
 
 POSTED = {
-    f"/v1/p/{P}/staged": packed(wire.RankedBlocks([bytes(32)], [])),
+    f"/v1/p/{P}/staged": packed(wire.RankedBlocks([bytes(32)], [1, 2])),
     f"/v1/p/{P}/withdraw": packed(wire.BlockList([bytes(31)])),
     "/v1/p/none/withdraw": packed(wire.BlockList([])),
     f"/v1/p/{P}/delete-blocks": packed(wire.BlockList([bytes(33)])),
@@ -78,7 +78,7 @@ POSTED = {
         PinnedPart(P, [bytes(31)], [1], first=True, last=True),
         PinnedPart("none", [], [], first=True, last=True),
     ),
-    "/v1/invitations/parts": packed(wire.InvitationPart("0" * 32, "offer", b"")),
+    "/v1/invitations/parts": packed(wire.RoleNamed("owner")),
     "/v1/invitations/create": packed(wire.InvitationNamed("0" * 32)),
     "/v1/invitations/way-in": packed(wire.RoleNamed("guest")),
     "/v1/credentials/of-role": packed(wire.RoleNamed("guest")),
