@@ -46,7 +46,8 @@ def mapped(error: apsw.Error, connection: apsw.Connection | None) -> FsError:
         case apsw.NotADBError():
             return ReplicaKeyWrong("the key does not open the replica")
         case apsw.CorruptError():
-            return ReplicaCorrupt(f"the replica is damaged: {error}")
+            # SQLite says so of what a disk does not give, too.
+            return ReplicaCorrupt(f"the replica is damaged, or its disk cannot be read: {error}")
         case apsw.BusyError() | apsw.LockedError():
             return ReplicaBusy(f"the replica is in use: {error}")
         case _:

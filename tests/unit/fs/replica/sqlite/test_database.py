@@ -127,7 +127,7 @@ def test_a_flipped_bit_on_the_disk_is_found(tmp_path: Path) -> None:
     for place in range(4096, len(raw), 2048):
         raw[place + 1000] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(ReplicaCorrupt):
+    with pytest.raises(ReplicaCorrupt, match="or its disk cannot be read"):
         Node(path, "desk", Blocks()).tree()
 
 
