@@ -93,9 +93,18 @@ class StagingReleases:
             self._at_it_since = self._clock.boot()
             try:
                 await self._staging.release(*due)
+            except BaseException:
+                self._put_back(due)
+                raise
             finally:
                 self._at_it_since = math.inf
             self.released(due)
+
+    def _put_back(self, key: UploadKey) -> None:
+        """Have *key* taken out of staging when we begin again: nobody else would."""
+        if (upload := self._queue.get(key)) is not None:
+            upload.releasing = False
+            self.release_soon(key)
 
     async def _expire(self) -> None:
         while True:

@@ -26,6 +26,8 @@ class QueuedUpload:
     """Boot clock, seconds; may be before the boot."""
     ended: asyncio.Future[NodeError | None]
     """None: the bucket has it. An error: it never will."""
+    turn: tuple[int, int]
+    """Its rank, and its place among those of that rank."""
     begun: bool = False
     offered: bool = False
     releasing: bool = False
@@ -93,11 +95,21 @@ class QueuedUploads:
             return
         age = max(0, self._clock.wall_ns() - staged.written_ns) / 1e9
         ended = asyncio.get_running_loop().create_future()
-        upload = QueuedUpload(staged.size, self._clock.boot() - age, ended)
+        self._queued += 1
+        turn = rank, self._queued
+        upload = QueuedUpload(staged.size, self._clock.boot() - age, ended, turn)
         self._known[key] = self._waiting[key] = upload
         self._bytes += upload.size
-        self._queued += 1
-        self._by_rank.put_nowait((rank, self._queued, key))
+        self._line_up(key, upload)
+
+    def put_back(self, key: UploadKey) -> None:
+        """Have *key*, which was begun, wait for its turn again, if it waits at all."""
+        if (upload := self._waiting.get(key)) is not None:
+            upload.begun = False
+            self._line_up(key, upload)
+
+    def _line_up(self, key: UploadKey, upload: QueuedUpload) -> None:
+        self._by_rank.put_nowait((*upload.turn, key))
         self._by_age.put_nowait(key)
 
     def end(self, key: UploadKey, failure: NodeError | None) -> None:

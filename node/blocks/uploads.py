@@ -308,7 +308,12 @@ class Uploads:
                         await self._retries.until(partial(self._try_to_upload, key, upload))
                 except TimeoutError:
                     if self._queue.waiting(key) is upload:
+                        self._queue.put_back(key)
                         raise  # not given up: a fault
+                except BaseException:
+                    # Whatever ended it, all of us begin again, and nobody else would take it up.
+                    self._queue.put_back(key)
+                    raise
 
     async def _try_to_upload(self, key: UploadKey, upload: QueuedUpload) -> bool:
         """Make one attempt, and return whether it ended the upload, well or badly."""

@@ -24,6 +24,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import stage_soon, staged_path
+from lucidnode.node.client.supervision import supervised
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,8 @@ class FaultyBucket:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.fault: NodeError | None = None
+        self.unforeseen: Exception | None = None
+        """What is raised once, as by a fault of our own."""
         self.open = asyncio.Event()
         self.open.set()
         self.puts: Counter[str] = Counter()
@@ -53,6 +56,9 @@ class FaultyBucket:
             await asyncio.sleep(0)
             if self.fault is not None:
                 raise self.fault
+            if (unforeseen := self.unforeseen) is not None:
+                self.unforeseen = None
+                raise unforeseen
             self.objects[key] = body
         finally:
             self.at_once -= 1
@@ -80,26 +86,33 @@ class Node:
         return [alert.cause for alert in self.alerts.current()]
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
+    async def open(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
+        """Have the parts, and run nothing."""
         async with (
             DiskCache.open(
                 CacheMark(self.path, None), 64 << 20, 0, self.clock, Told(self.cached)
             ) as cache,
             Staging.open(CacheMark(self.path, None), cache, self.clock) as staging,
         ):
-            uploads = Uploads(
-                staging=staging,
-                bucket=self.bucket,
-                offer=self._offer,
-                on_uploaded=self._on_uploaded,
-                alerts=self.alerts,
-                clock=self.clock,
-                jitter=lambda: 0.5,
-            )
-            async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(uploads.run())
-                yield uploads, staging, cache
-                running.cancel()
+            yield self._uploads(staging), staging, cache
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
+        async with self.open() as (uploads, staging, cache), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(uploads.run())
+            yield uploads, staging, cache
+            running.cancel()
+
+    def _uploads(self, staging: Staging) -> Uploads:
+        return Uploads(
+            staging=staging,
+            bucket=self.bucket,
+            offer=self._offer,
+            on_uploaded=self._on_uploaded,
+            alerts=self.alerts,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+        )
 
     async def _offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
         self.offered.append(block)
@@ -314,6 +327,47 @@ async def test_uploads_that_wait_out_a_refusal_go_on_at_once_when_told_to_hurry(
         node.bucket.fault = None
         uploads.hurry()
         await uploads.wait_for(PROJECT, ids)
+
+
+class Unforeseen(Exception):
+    """What nobody thought of."""
+
+
+async def test_a_fault_of_one_upload_leaves_none_behind(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """Those that were under way with it are taken up again, and what was on its way out of staging."""
+    expected_warnings += ["uploading failed", "uploading has failed"]
+    node = Node(tmp_path, ManualClock())  # nothing leaves staging by its age
+    async with (
+        node.open() as (uploads, staging, cache),
+        supervised(node.alerts, FastClock()) as tasks,
+    ):
+        node.bucket.open.clear()
+        ids = await node.stages(2 * MAX_PARALLEL_UPLOADS)
+        await uploads.add(PROJECT, ids)
+        tasks.keep("uploading", uploads.run)
+        while node.bucket.at_once < MAX_PARALLEL_UPLOADS:
+            await asyncio.sleep(0)
+        node.bucket.unforeseen = Unforeseen()
+        node.bucket.open.set()
+        await asyncio.wait_for(uploads.wait_for(PROJECT, ids), 10)
+        assert node.has_all(ids)
+        node.bucket.open.clear()
+        late = await node.stages(1)
+        await uploads.add(PROJECT, late)
+        while not node.bucket.at_once:
+            await asyncio.sleep(0)
+        async with staging._books:  # as while the disk deletes the first of them
+            uploads.committed(PROJECT, ids)
+            node.bucket.unforeseen = Unforeseen()
+            node.bucket.open.set()
+            while node.bucket.at_once:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(uploads.wait_for(PROJECT, late), 10)
+        await asyncio.wait_for(uploads.settle(), 10)
+        assert list(staging.held(PROJECT)) == late
+        assert all(map(cache.holds, ids))
 
 
 async def test_what_a_daemon_left_in_staging_the_next_uploads_once(node: Node) -> None:
