@@ -19,7 +19,7 @@ class QuotingBash(BashComplete):
         """Return what may come next. Within quotes that the person has opened, only what means nothing else."""
         items = super().get_completions(args, incomplete)
         if _is_quote_open(os.environ.get("COMP_WORDS", "")):
-            return [each for each in items if _WORDS.fullmatch(str(each.value))]
+            return [each for each in items if each.type != "plain" or _WORDS.fullmatch(each.value)]
         return [
             CompletionItem(shlex.quote(each.value), each.type, each.help)
             if each.type == "plain"

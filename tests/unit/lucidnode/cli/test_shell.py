@@ -89,6 +89,7 @@ def test_bash_is_offered_no_name_that_it_would_run_or_take_for_several_words(
     assert "demo" in found, "what needs no quotes has none"
     monkeypatch.setenv("COMP_WORDS", "lucidnode\nmount\n'dem")
     assert offered(words, "dem") == ["demo", "demo film"], "the person has opened a quote"
+    assert offered([*words[:2], "log"], "/srv (old)/", "file") == ["/srv (old)/"]
 
 
 def test_whatever_is_wrong_no_project_is_offered_and_nothing_is_said(
