@@ -27,6 +27,9 @@ REST = 20
 """For so many times what a look took its answers stand: of files of terabytes one goes through a million blocks,
 while every request of programs waits."""
 
+STANDS_S = 60.0
+"""And no longer: the machine may have slept in the midst of a look."""
+
 RATE_OVER_S = 30.0
 """Seconds over which the rate of one file is taken: several blocks of a slow line."""
 
@@ -131,7 +134,7 @@ class OnTheirWay:
     def _look(self, lasts_s: float) -> _Look:
         """Return the last look if it is younger than *lasts_s*, or took long; else a new one."""
         now, last = self._clock.boot(), self._last
-        if last is None or now - last.at >= max(lasts_s, REST * last.took_s):
+        if last is None or now - last.at >= max(lasts_s, min(REST * last.took_s, STANDS_S)):
             pending = self._work.replica.pending
             contents, blocks = pending.contents(self._shipments), pending.blocks_of_contents()
             last = self._last = _Look(now, contents, blocks, self._clock.boot() - now)

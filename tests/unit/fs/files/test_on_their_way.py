@@ -9,7 +9,7 @@ import pytest
 from committer_fixture import PROJECT, VirtualClock
 from replica_fixture import Blocks, Journal, Node
 
-from lucidnode.fs.files.on_their_way import RATE_OVER_S, REST, MovingFile, OnTheirWay
+from lucidnode.fs.files.on_their_way import RATE_OVER_S, REST, STANDS_S, MovingFile, OnTheirWay
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.office_message import FileProgress
 from lucidnode.fs.read.open_files import OpenFiles
@@ -170,15 +170,18 @@ def test_what_is_written_anew_before_it_has_arrived_is_left_once(scene: Scene) -
 class SlowMachine(VirtualClock):
     """A clock by which everything takes a while."""
 
+    step_s = 0.1
+
     def boot(self) -> float:
-        self.now += 0.1
+        self.now += self.step_s
         return self.now
 
 
 def test_what_takes_long_to_find_out_stands_for_long_and_leaves_the_time_to_programs(
     tmp_path: Path,
 ) -> None:
-    scene = Scene(tmp_path, SlowMachine())
+    clock = SlowMachine()
+    scene = Scene(tmp_path, clock)
     blocks = scene.stage(4)
     [before] = scene.left
     for block in blocks[:3]:
@@ -186,6 +189,13 @@ def test_what_takes_long_to_find_out_stands_for_long_and_leaves_the_time_to_prog
         assert scene.left == [before], "a look takes 0.3 s here, and each question 0.1"
     scene.clock.now += REST * 0.4
     assert scene.left == [("writing", BLOCK)]
+    scene.clock.now += REST * 0.4
+    clock.step_s = 3600.0
+    assert scene.left == [("writing", BLOCK)], "the machine sleeps in the midst of it"
+    clock.step_s = 0.1
+    scene.shipments.note_arrived(blocks[3:])
+    scene.clock.now += STANDS_S
+    assert scene.left == [("writing", 0)]
     scene.node.close()
 
 
