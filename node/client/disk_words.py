@@ -29,6 +29,8 @@ def help_for(error: Exception, place: str, otherwise: str) -> str:
             )
         case errno.ENOSPC | errno.EDQUOT:
             return f"Make room on the disk of {where}."
+        case errno.EXDEV:
+            return f"Keep all of {place} on one disk: a link or a mount in it leads to another."
         case _:
             return otherwise
 

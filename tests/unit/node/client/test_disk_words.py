@@ -29,6 +29,7 @@ def fault(number: int, filename: str | None = SCRATCH) -> OSError:
         (fault(errno.EROFS), "Mount the disk of /srv/cache/staging so that it can be written"),
         (fault(errno.ENOSPC), "Make room on the disk of /srv/cache/staging."),
         (fault(errno.EDQUOT, "/srv/cache"), "Make room on the disk of /srv/cache."),
+        (fault(errno.EXDEV, "/srv/cache/arriving/1/1f3c"), "Keep all of the cache on one disk: "),
         (NoSpace("the disk is full"), "Make room on the disk of the cache."),
         (DiskFull("the disk is full"), "Make room on the disk of the cache."),
         (fault(errno.EIO), "Check the disk."),
