@@ -50,18 +50,23 @@ class SnapshotNames:
         Its time is when it was named, so that `ls -lt` has them in order.
         """
         times = [each.wall_ns for each in self._shown() if (each.seq, each.name) == (seq, name)]
-        return self._as(self._numbers.number(PastFile(seq, ROOT, name)), times)
+        return self._root(seq, name, times)
 
     def lookup(self, name: bytes) -> Attributes:
         """Return those of the directory of snapshot *name*. Raises FileMissing."""
         for each in self._shown():
             if each.name == name:
-                return self.root(each.seq, name)
+                return self._root(each.seq, name, [each.wall_ns])
         raise FileMissing(name.decode(errors="replace"))
 
     def listed(self) -> list[tuple[bytes, Attributes]]:
         """Return every snapshot by name."""
-        return sorted((each.name, self.root(each.seq, each.name)) for each in self._shown())
+        return sorted(
+            (each.name, self._root(each.seq, each.name, [each.wall_ns])) for each in self._shown()
+        )
+
+    def _root(self, seq: Seq, name: bytes, times_ns: list[int]) -> Attributes:
+        return self._as(self._numbers.number(PastFile(seq, ROOT, name)), times_ns)
 
     def _as(self, ino: InodeNo, times_ns: list[int]) -> Attributes:
         root = self._tree.attributes(ROOT)
