@@ -77,6 +77,8 @@ class Ledger:
         self._counted = DayCounts()
         self._kept: dict[DeviceId, Days] = {}
         """What is on disk."""
+        self._sums: Days = {}
+        """Of all nodes: who looks at a dashboard asks every second, and there are years of days of each node."""
         self._heard: dict[DeviceId, Days] = {}
         """What colleagues said since the last time."""
         self._kept_at = clock.boot() - _FRESH_S
@@ -106,7 +108,8 @@ class Ledger:
                     "Counting begins anew today; colleagues' counts come back as they are met.",
                     lasts_s=EVENT_S,
                 )
-            ledger._kept = await asyncio.to_thread(_read, database)
+            for device, days in (await asyncio.to_thread(_read, database)).items():
+                ledger._take(device, days)
             yield ledger
         finally:
             await ledger.keep()
@@ -155,7 +158,19 @@ class Ledger:
             self._counted = now
             self._kept_at = self._clock.boot()
             for device, days in changed.items():
-                self._kept[device] = self._kept.get(device, {}) | days
+                self._take(device, days)
+
+    def _take(self, device: DeviceId, days: Days) -> None:
+        """Take note of what is on disk now of *device*, for these *days*."""
+        known = self._kept.setdefault(device, {})
+        for day, counts in days.items():
+            if day in known:
+                known[day] = counts
+                of_day = (each[day] for each in self._kept.values() if day in each)
+                self._sums[day] = sum(of_day, start=DayCounts())
+            else:
+                known[day] = counts
+                self._sums[day] = self._sums.get(day, DayCounts()) + counts
 
     def today(self) -> date:
         """Return the day on this workstation's calendar."""
@@ -167,11 +182,7 @@ class Ledger:
 
     def office(self) -> Days:
         """Return the sums over all nodes that were ever heard of."""
-        total: Days = {}
-        for days in self._kept.values():
-            for day, counts in days.items():
-                total[day] = total.get(day, DayCounts()) + counts
-        return total
+        return self._sums
 
     def told(self) -> dict[str, list[int]]:
         """Return what colleagues are told of this node's days, the newest TOLD_DAYS."""

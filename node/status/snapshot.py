@@ -320,9 +320,9 @@ class StatusSnapshot:
     def periods(self) -> dict[str, Any]:
         """Return what was saved today, this month, and since counting began."""
         today = self._days.today()
-        first = min(self._days.office(), default=today)
-        since = {"today": today, "month": today.replace(day=1), "ever": min(first, today)}
         here, office = self._days.here(), self._days.office()
+        first = min(office, default=today)
+        since = {"today": today, "month": today.replace(day=1), "ever": min(first, today)}
         prices, block_bytes = self._prices(), self._block_bytes()
         # A clock that was ahead for a while, here or at a colleague's, has made no day of this month.
         last = {"ever": date.max}

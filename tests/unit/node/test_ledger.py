@@ -98,6 +98,7 @@ async def test_the_office_is_the_sum_of_all_who_ever_told(tmp_path: Path) -> Non
         ledger.heard(BERTA, {today.isoformat(): [3, 30]})
         await ledger.keep()
         assert ledger.office() == {today: DayCounts(from_office=11, from_cloud=30)}
+        assert ledger.office() is ledger.office(), "of years of many nodes, asked for every second"
 
 
 async def test_what_a_colleague_cannot_have_counted_is_not_counted(tmp_path: Path) -> None:
