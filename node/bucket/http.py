@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,6 +35,10 @@ CONNECT_S = 5.0
 
 _IDLE_S = 15.0
 """Less than stores and what stands before them keep a connection that nobody uses."""
+
+_UNHEARD_MS = 30_000
+"""Milliseconds after which a connection is dead that acknowledges nothing of what was sent: of a large body
+nobody would notice for minutes that its network has gone away."""
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -226,6 +231,13 @@ def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
     return Handler(loop)
 
 
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD_MS)
+    return made
+
+
 class _Connections(aiohttp.TCPConnector):
     """Gives out the connection that was used last, and none on which something came unasked.
 
@@ -235,7 +247,7 @@ class _Connections(aiohttp.TCPConnector):
     """
 
     def __init__(self) -> None:
-        super().__init__(limit=0, keepalive_timeout=_IDLE_S)
+        super().__init__(limit=0, keepalive_timeout=_IDLE_S, socket_factory=_socket)
         self._factory = partial(_handler, self._loop)
 
     async def connect(

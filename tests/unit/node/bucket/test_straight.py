@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from blake3 import blake3
 from lab.private_ca import make_authority
 from raw_store import CLOSE, RawStore, answer, bucket_at
 
-from lucidnode.node.bucket import straight
+from lucidnode.node.bucket import http, straight
 from lucidnode.node.bucket.body_time import still_coming
 from lucidnode.node.bucket.errors import Unreachable
 from lucidnode.node.bucket.network import Network
@@ -162,6 +163,23 @@ def test_a_connection_on_which_nothing_more_comes_is_dead_however_long_the_body(
             for verb in (bucket.block, bucket.get):
                 with pytest.raises(Unreachable, match="in time"):
                     await verb(BLOCK)
+
+    run(asked())
+
+
+def test_a_connection_that_acknowledges_nothing_of_a_body_is_given_up_by_the_kernel(
+    run: Run,
+) -> None:
+    async def asked() -> None:
+        store = RawStore([whole(b"")])
+        async with store.serving() as endpoint:
+            await bucket_at(endpoint).put(BLOCK, BODY)
+            session, _ = http._pools[asyncio.get_running_loop()]
+            assert session.connector is not None
+            [[(idle, _)]] = session.connector._conns.values()
+            assert idle.transport is not None
+            used = idle.transport.get_extra_info("socket")
+            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
     run(asked())
 
