@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lucidnode.cli.output import as_json, counted, show_json, show_table, size
+from lucidnode.cli.output import as_json, counted, show_json, show_line, show_table, size
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project_names import offering_projects
@@ -203,7 +203,7 @@ def _tell(project: str, told: Round, *, dry: bool) -> None:
     if told.due_ns:
         click.echo(f"the next of what stands is due on {when(told.due_ns)}", err=True)
     if told.why:
-        click.echo(f"the store says: {told.why}", err=True)
+        show_line(f"the store says: {told.why}", err=True)
     if dry:
         click.echo(
             f"nothing was changed: `lucidnode gc {shlex.quote(project)} --now` does it", err=True

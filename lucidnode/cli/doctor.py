@@ -11,7 +11,7 @@ import msgspec
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.node_key_at_hand import find_node_key
-from lucidnode.cli.output import as_json, show_json
+from lucidnode.cli.output import as_json, show_json, show_line
 from lucidnode.cli.progress import spinner
 from lucidnode.doctor import Finding, examine
 from lucidnode.node.config import load_config
@@ -37,7 +37,9 @@ def doctor_command(home: Path, wants_json: bool) -> None:
         show_json({"findings": [msgspec.to_builtins(one) for one in findings]})
     else:
         for one in findings:
-            click.echo(_line(one))
+            show_line(f"{_MARKS[one.verdict]}  {one.what}: {one.found}")
+            if one.remedy:
+                show_line(f"     → {one.remedy}")
     if any(one.verdict == "amiss" for one in findings):
         raise click.exceptions.Exit(Exit.FAILED)
 
@@ -48,8 +50,3 @@ async def _findings(home: Path) -> list[Finding]:
     status = await facts_if_running(home, "status")
     peers = await facts_if_running(home, "peers") if status is not None else None
     return await examine(home, config, status, peers)
-
-
-def _line(finding: Finding) -> str:
-    remedy = f"\n     → {finding.remedy}" if finding.remedy else ""
-    return f"{_MARKS[finding.verdict]}  {finding.what}: {finding.found}{remedy}"

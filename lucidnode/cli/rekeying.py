@@ -12,7 +12,7 @@ import click
 from lucidnode import rekeying
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.membership_input import unlocked
-from lucidnode.cli.output import as_json, counted, duration, show_json, size
+from lucidnode.cli.output import as_json, counted, duration, show_json, show_line, size
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
@@ -124,7 +124,7 @@ def _tell(told: Rekeyed, project: str, limit: int, *, dry: bool) -> None:
     done = f"{size(told.bytes)} in {counted(told.blocks, 'block')}"
     click.echo(f"{project}: {done} sealed anew", err=True)
     for block, why in list(told.lost.items())[:_SHOWN]:
-        click.echo(f"! block {block.hex()[:16]}: {why}", err=True)
+        show_line(f"! block {block.hex()[:16]}: {why}", err=True)
     if told.lost:
         click.echo(
             f"! {counted(len(told.lost), 'block')} could not be had and stayed as they were: "

@@ -269,7 +269,7 @@ async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
         except Unavailable as error:
             if error.lasting or isinstance(error, AccessDenied) or clock.boot() + _AGAIN_S > end:
                 raise
-            click.echo(f"{str(error).rstrip('.')}. It is asked again; Ctrl-C ends that.", err=True)
+            show_line(f"{str(error).rstrip('.')}. It is asked again; Ctrl-C ends that.", err=True)
         await clock.sleep(_AGAIN_S)
 
 

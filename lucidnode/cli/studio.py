@@ -21,7 +21,7 @@ from lucidnode.cli.given import (
 )
 from lucidnode.cli.membership_input import stay_unlocked, token_in, unlocked_with
 from lucidnode.cli.nearby import ticket_nearby
-from lucidnode.cli.output import counted
+from lucidnode.cli.output import counted, show_line
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.recovery import can_hand_out, check_sheet, hand_out, sheet_option
@@ -231,7 +231,7 @@ async def _answered(joiner: Joiner, asking: AskingTicket, label: Label) -> Ticke
         def told(why: str) -> None:
             nonlocal said
             if why != said and update is None:
-                click.echo(f"still waiting: {why}", err=True)
+                show_line(f"still waiting: {why}", err=True)
             elif update is not None:
                 update(f"{waiting}… ({why})")
             said = why
