@@ -66,7 +66,8 @@ HALF_SAID_S = 0.5
 @functools.cache
 def keys() -> list[DeviceIdentity]:
     """Return the device keys of an honest node and of a hostile one: of this process."""
-    return identities(Path(tempfile.mkdtemp(prefix="lucidnode-soak-")), 2)
+    with tempfile.TemporaryDirectory(prefix="lucidnode-soak-") as directory:
+        return identities(Path(directory), 2)
 
 
 class Faults(logging.Handler):
@@ -342,14 +343,10 @@ async def _answer(speech: HostileSpeech, happened: Counter[str]) -> None:
     [block] = bucket.fill(1, 5000)
     ciphertext = bucket.blocks[block]
 
-    async def misbehave(
-        _head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        writer.write(speech.answer(ciphertext))
-
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await misbehave(await reader.readuntil(b"\r\n\r\n"), reader, writer)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(speech.answer(ciphertext))
             await writer.drain()
         writer.close()
 
