@@ -13,7 +13,6 @@ from lucidnode.discovery.ring import weight_of
 from lucidnode.node.client import mount_messages
 from lucidnode.node.config import USUAL_BODY_PORT, USUAL_CONTROL_PORT, lan_key_of
 from lucidnode.node.node_context import NodeContext
-from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.instances import Instances
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
@@ -21,6 +20,7 @@ from lucidnode.node.peers.own_instance import OwnInstance
 from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
 from lucidnode.node.quiet import Quiet
 from lucidnode.node.roster.service import RosterService
+from lucidnode.node.store_parts import StudioBucket
 
 
 def quiet(context: NodeContext) -> Quiet:

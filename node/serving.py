@@ -1,7 +1,8 @@
 """What a daemon serves: the composition root of the ciphertext plane.
 
 Everything is put together here, in the order in which it depends on each other, and closed in
-reverse; how each part is built stands in node/parts.py.
+reverse; how each part is built stands in store_parts.py, studio_parts.py, office_parts.py and
+shown_parts.py.
 """
 
 from __future__ import annotations
@@ -64,25 +65,6 @@ from lucidnode.node.office_parts import (
     rendezvous,
 )
 from lucidnode.node.orders import Orders
-from lucidnode.node.parts import (
-    bad_objects,
-    block_source,
-    block_uploads,
-    blocks_for_mounts,
-    checkpoint_objects,
-    erasure,
-    indexers_of,
-    invitations_of,
-    journal_service,
-    mount_welcome,
-    note_rights,
-    open_store,
-    role_credentials,
-    roster_service,
-    topics,
-    way_in,
-    webhook_service,
-)
 from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.news import NewsSource
@@ -99,8 +81,29 @@ from lucidnode.node.shown_parts import (
     lately,
     settling,
     status_snapshot,
+    topics,
 )
 from lucidnode.node.status.history import History
+from lucidnode.node.store_parts import (
+    bad_objects,
+    block_source,
+    block_uploads,
+    blocks_for_mounts,
+    checkpoint_objects,
+    indexers_of,
+    journal_service,
+    mount_welcome,
+    open_store,
+)
+from lucidnode.node.studio_parts import (
+    erasure,
+    invitations_of,
+    note_rights,
+    role_credentials,
+    roster_service,
+    way_in,
+    webhook_service,
+)
 from lucidnode.node.studio_settings import StudioSettings
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from lucidnode.node.blocks.indexers import Indexers
 from lucidnode.node.blocks.uploads import Uploads
@@ -21,11 +22,12 @@ from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.node_context import NodeContext
-from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peers.network import PeerNetwork
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
+from lucidnode.node.store_parts import StudioBucket
+from lucidnode.node.webhooks.service import Webhooks
 
 METRICS_TOKEN_FILE = "metrics.token"  # noqa: S105  # its name
 """In the home: what a scraper elsewhere shows, who gets the metrics and nothing else."""
@@ -187,3 +189,32 @@ async def dashboard_server(context: NodeContext, tasks: Supervisor) -> Dashboard
         memory=context.memory,
         connections=context.connections,
     )
+
+
+def topics(
+    facts: StatusSnapshot,
+    dashboard: DashboardServer,
+    webhooks: Webhooks,
+    skew_s: Callable[[], float | None],
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Return what commands may ask for, each by the word that `DaemonFacts.on` sends for it."""
+
+    async def way_in() -> dict[str, str]:
+        return {"url": dashboard.way_in}
+
+    async def store_clock() -> dict[str, float | None]:
+        return {"ahead_s": skew_s()}
+
+    return {
+        "status": facts.status,
+        "peers": facts.peers,
+        "savings": facts.savings,
+        "savings-days": facts.days,
+        "cache": facts.cache,
+        "stats": facts.stats,
+        "conflicts": facts.conflicts,
+        "alerts": facts.alerts,
+        "dashboard": way_in,
+        "store-clock": store_clock,
+        "webhooks": webhooks.facts,
+    }

@@ -28,7 +28,7 @@ class DaemonFacts:
         self._transport = transport
 
     async def on(self, topic: str) -> Facts:
-        """Return the daemon's facts on *topic*, one of those of `topics` in `node/parts.py`."""
+        """Return the daemon's facts on *topic*, one of those of `topics` in `node/shown_parts.py`."""
         return facts_in(await self._transport.read(f"/v1/{topic}", bound=PROMPT))
 
     async def store_ahead_s(self) -> float | None:
