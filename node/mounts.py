@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
 
 import msgspec
 
@@ -23,8 +22,7 @@ from lucidnode.node.client.webhooks import (
     WebhookQuery,
     WebhookReply,
 )
-
-T = TypeVar("T")
+from lucidnode.node.mount_questions import MountQuestions
 
 _BACKLOG = 256
 """Events that may wait for a mount. One that reads none for so long finds the rest by polling."""
@@ -38,7 +36,7 @@ _BLOCKS_S = 60.0
 """Seconds for a page of blocks, or the pins, which takes some milliseconds."""
 
 _READERS = 64
-"""Questions for events that may wait for one mount."""
+"""Questions for events that may wait for one mount, or orders for its webhooks, or for conflicts."""
 
 _UNREAD = 256
 """Messages that wait for somebody who follows a mount."""
@@ -47,40 +45,6 @@ _UNREAD = 256
 def lost_topic(project: ProjectId) -> str:
     """Return the topic of the alert that the mount of *project* has lost its process."""
     return f"mount-lost:{project}"
-
-
-class _Answers(Generic[T]):
-    """Questions of one kind to a mount, by their numbers."""
-
-    def __init__(self) -> None:
-        self._awaited: dict[int, asyncio.Future[T]] = {}
-        self._number = 0
-
-    def __len__(self) -> int:
-        return len(self._awaited)
-
-    @contextlib.contextmanager
-    def awaited(self) -> Iterator[tuple[int, asyncio.Future[T]]]:
-        """Give a question a number; whoever asked it waits for the answer within."""
-        self._number += 1
-        number, answer = self._number, asyncio.get_running_loop().create_future()
-        self._awaited[number] = answer
-        try:
-            yield number, answer
-        finally:
-            self._awaited.pop(number, None)
-
-    def heard(self, number: int, answer: T) -> None:
-        """Take in the answer to question *number*, if anybody still waits for it."""
-        waiting = self._awaited.pop(number, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
-
-    def end(self) -> None:
-        """Have whoever waits hear that no answer comes any more."""
-        for waiting in self._awaited.values():
-            if not waiting.done():
-                waiting.set_exception(NotThere("the drive was unmounted"))
 
 
 Relay = Callable[[DeviceId, ProjectId, bytes], bool]
@@ -109,12 +73,38 @@ class Mount:
         self.has_ended = False
         """Whether it said goodbye."""
         self._followers: set[Follower] = set()
-        self._described = _Answers[mount_messages.StatusReply]()
-        self._events = _Answers[mount_messages.EventsPage]()
-        self._blocks = _Answers[BlocksPage]()
-        self._pins = _Answers[PinsReply]()
-        self._webhooks = _Answers[WebhookReply]()
-        self._conflicts = _Answers[ConflictReply]()
+        self._described = MountQuestions[mount_messages.StatusReply](
+            self.tell, within_s=_ANSWER_S, silent="the mount does not say how it is"
+        )
+        self._events = MountQuestions[mount_messages.EventsPage](
+            self.tell,
+            within_s=_EVENTS_S,
+            silent="the mount does not say what happens",
+            most=_READERS,
+            busy=f"{_READERS} others read the events of this project",
+        )
+        self._blocks = MountQuestions[BlocksPage](
+            self.tell,
+            within_s=_BLOCKS_S,
+            silent="the drive does not say what its files lie in",
+        )
+        self._pins = MountQuestions[PinsReply](
+            self.tell, within_s=_BLOCKS_S, silent="the drive does not say what is pinned"
+        )
+        self._webhooks = MountQuestions[WebhookReply](
+            self.tell,
+            within_s=_EVENTS_S,
+            silent="the drive does not say what of its webhooks",
+            most=_READERS,
+            busy=f"{_READERS} others wait for the webhooks of this project",
+        )
+        self._conflicts = MountQuestions[ConflictReply](
+            self.tell,
+            within_s=_BLOCKS_S,
+            silent="the drive does not say whether it is settled",
+            most=_READERS,
+            busy=f"{_READERS} other conflicts are being settled",
+        )
         self.webhooks: list[ProjectWebhook] = []
         """The webhooks of the project, as the mount has told of them last."""
 
@@ -160,13 +150,12 @@ class Mount:
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
-        with self._described.awaited() as (number, answer):
-            self.tell(mount_messages.StatusQuery(number, every_alert, list(devices)))
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    return await answer
-            except TimeoutError:
-                return None
+        try:
+            return await self._described.ask(
+                lambda number: mount_messages.StatusQuery(number, every_alert, list(devices))
+            )
+        except Unavailable:
+            return None
 
     async def events(self, reader: str, after: int | None, told: int) -> mount_messages.EventsPage:
         """Return what comes next for *reader* (mount_messages.EventsQuery); an empty page if that is nothing soon.
@@ -174,28 +163,16 @@ class Mount:
         Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as
         many wait already as there may be. The page is passed on and forgotten: it names files.
         """
-        if len(self._events) >= _READERS:
-            raise Refused(f"{_READERS} others read the events of this project")
-        with self._events.awaited() as (number, answer):
-            self.tell(mount_messages.EventsQuery(number, reader, after, told))
-            try:
-                async with asyncio.timeout(_EVENTS_S):
-                    return await answer
-            except TimeoutError:
-                raise Unavailable("the mount does not say what happens") from None
+        return await self._events.ask(
+            lambda number: mount_messages.EventsQuery(number, reader, after, told)
+        )
 
     async def blocks(self, inos: list[int], offset: int) -> BlocksPage:
         """Return what the first of *inos* lie in, of the first from *offset* on (BlocksQuery).
 
         Raises NotThere if the mount ends, Unavailable if it does not answer.
         """
-        with self._blocks.awaited() as (number, answer):
-            self.tell(BlocksQuery(number, inos, offset))
-            try:
-                async with asyncio.timeout(_BLOCKS_S):
-                    return await answer
-            except TimeoutError:
-                raise Unavailable("the drive does not say what its files lie in") from None
+        return await self._blocks.ask(lambda number: BlocksQuery(number, inos, offset))
 
     async def pins(self, order: PinOrder, places: list[PinPlace]) -> PinsReply:
         """Have the mount do *order* with its pins, and return them.
@@ -203,13 +180,7 @@ class Mount:
         Raises NotThere if the mount ends, Unavailable if it does not answer. They are passed on and
         forgotten: they name files.
         """
-        with self._pins.awaited() as (number, answer):
-            self.tell(PinsQuery(number, order, places))
-            try:
-                async with asyncio.timeout(_BLOCKS_S):
-                    return await answer
-            except TimeoutError:
-                raise Unavailable("the drive does not say what is pinned") from None
+        return await self._pins.ask(lambda number: PinsQuery(number, order, places))
 
     async def webhook(
         self,
@@ -226,19 +197,18 @@ class Mount:
         Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as many
         wait already as there may be.
         """
-        if len(self._webhooks) >= _READERS:
-            raise Refused(f"{_READERS} others wait for the webhooks of this project")
-        with self._webhooks.awaited() as (number, answer):
-            query = WebhookQuery(
-                number=number, order=order, id=ident, url=url, secret=secret, paths=paths,
-                after=place[0], told=place[1],
-            )  # fmt: skip
-            self.tell(query)
-            try:
-                async with asyncio.timeout(_EVENTS_S):
-                    return await answer
-            except TimeoutError:
-                raise Unavailable("the drive does not say what of its webhooks") from None
+        return await self._webhooks.ask(
+            lambda number: WebhookQuery(
+                number=number,
+                order=order,
+                id=ident,
+                url=url,
+                secret=secret,
+                paths=paths,
+                after=place[0],
+                told=place[1],
+            )
+        )
 
     async def settle(self, path: str, order: ConflictOrder) -> None:
         """Have the mount settle the conflict copy at *path*.
@@ -246,15 +216,7 @@ class Mount:
         Raises Refused with the reason if it does not, NotThere if the mount ends, Unavailable if it
         does not answer.
         """
-        if len(self._conflicts) >= _READERS:
-            raise Refused(f"{_READERS} other conflicts are being settled")
-        with self._conflicts.awaited() as (number, answer):
-            self.tell(ConflictQuery(number, path, order))
-            try:
-                async with asyncio.timeout(_BLOCKS_S):
-                    reply = await answer
-            except TimeoutError:
-                raise Unavailable("the drive does not say whether it is settled") from None
+        reply = await self._conflicts.ask(lambda number: ConflictQuery(number, path, order))
         if reply.refused:
             raise Refused(reply.refused)
 
