@@ -18,8 +18,8 @@ from lucidnode.cli.home import home_of
 from lucidnode.cli.mounted_project import offering_paths
 from lucidnode.cli.persistent_mounts import persistent_mounts
 
-_WAIT_S = 0.5
-"""How long who presses Tab waits for the daemon."""
+_WAIT_S = 0.8
+"""How long who presses Tab waits for the daemon: its mounts wait half as long for who in the office is silent."""
 
 
 def offering_projects(
