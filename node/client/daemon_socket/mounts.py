@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from aiohttp import WSCloseCode
 
 from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.conflicts import ConflictQuery
 from lucidnode.node.client.daemon_socket.statuses import error_of
 from lucidnode.node.client.daemon_socket.transport import PATIENT, DaemonTransport
-from lucidnode.node.client.errors import DaemonUnreachable, Malformed
+from lucidnode.node.client.errors import DaemonUnreachable, Malformed, Refused
 from lucidnode.node.client.file_blocks import BlocksQuery
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.msgpack import decoded, known
@@ -81,14 +82,19 @@ class DaemonMounts:
     ) -> AsyncIterator[DaemonEvents]:
         """Register this process as a mount of *project* and exchange events with the daemon.
 
-        Raises the error that the daemon gives for turning this mount away, DaemonUnreachable, and
-        Malformed if what answers is no daemon.
+        Raises the error that the daemon gives for turning this mount away, Refused if it is of a release
+        that does not understand us, DaemonUnreachable, and Malformed if what answers is no daemon.
         """
         async with self._transport.stream(
             f"/v1/p/{project}/events", max_bytes=wire.MAX_JOURNAL_ENTRY_BYTES + 4096
         ) as socket:
             await socket.send_bytes(msgspec.msgpack.encode(hello))
             first = await socket.receive()
+            if first.type is aiohttp.WSMsgType.CLOSE and first.data == WSCloseCode.POLICY_VIOLATION:
+                raise Refused(
+                    "the daemon that runs is of another release, and does not understand this one: "
+                    "run `lucidnode umount` for each mount and `lucidnode exit`, then mount again"
+                )
             if first.type is not aiohttp.WSMsgType.BINARY:
                 raise DaemonUnreachable("the daemon closed the connection")
             welcome = decoded(_FROM_DAEMON, first.data)

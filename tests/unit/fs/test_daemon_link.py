@@ -201,6 +201,24 @@ class Melt(msgspec.Struct, frozen=True, tag="melt"):
     number: int = 5
 
 
+class OtherHello(msgspec.Struct, frozen=True, tag="hello"):
+    """The first message, as no daemon of this release understands it."""
+
+    mountpoint: int = 5
+    told: object = None
+
+
+async def test_a_daemon_that_does_not_understand_a_mount_is_of_another_release(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("a mount was disconnected: not the MessagePack that is expected here")
+    node = Node(tmp_path)
+    async with node.serving() as client:
+        link = DaemonLink(client.mounts, PROJECT, lambda: cast("Any", OtherHello()), node.clock)
+        with pytest.raises(Refused, match=r"is of another release, .*`lucidnode exit`"):
+            await link.__aenter__()
+
+
 async def test_what_only_a_later_release_says_is_passed_over_by_either_side(
     tmp_path: Path,
 ) -> None:
