@@ -37,7 +37,7 @@ def check_new_place(home: Path, new: Path) -> None:
     check_fit(new)
     if new.resolve().is_relative_to(old.resolve()) or old.resolve().is_relative_to(new.resolve()):
         raise Refused(f"{new} and {old} lie in each other: name a directory beside it")
-    if not old.is_dir():
+    if not old.is_dir() and _has_begun(home):
         raise Refused(f"{old}, the cache until now, is missing: mount its disk first")
     theirs = read_mark(new)
     if theirs is not None and theirs != read_mark(old):
@@ -51,6 +51,9 @@ def move_cache(home: Path, new: Path, copied: Callable[[int], None]) -> None:
     """
     check_new_place(home, new)
     old = cache_directory(home, load_config(home))
+    if not old.is_dir():  # nothing has been cached yet
+        change_config(home, partial(msgspec.structs.replace, cache_dir=str(new)))
+        return
     with contextlib.closing(DirectoryLock(old)):
         make_directory(new)
         for path in list(_files(new)):  # of a move that broke off, and gone since
@@ -76,6 +79,11 @@ def move_cache(home: Path, new: Path, copied: Callable[[int], None]) -> None:
             if Path(directory) != old:
                 with contextlib.suppress(OSError):
                     Path(directory).rmdir()
+
+
+def _has_begun(home: Path) -> bool:
+    """Tell whether a daemon of *home* has ever had a cache: before that there is none to move."""
+    return load_config(home).cache_id is not None
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from disk_fixture import small_disk
 
@@ -13,7 +15,13 @@ from lucidnode.cache_move import check_new_place, move_cache, size_of_cache
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.cache.mark import read_mark, take
 from lucidnode.node.client.errors import DiskFull, Refused
-from lucidnode.node.config import NodeConfig, cache_directory, load_config, save_config
+from lucidnode.node.config import (
+    NodeConfig,
+    cache_directory,
+    change_config,
+    load_config,
+    save_config,
+)
 
 FRESH = NodeConfig(studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///bucket")
 FILES = {"blocks/aa/one": b"1" * 3000, "staging/p/two": b"2" * 4000, "index.db": b"3" * 100}
@@ -102,6 +110,18 @@ def test_what_cannot_be_a_place_is_refused_before_anything_moves(tmp_path: Path)
     ):
         move_cache(home, tmp_path / "new", lambda _: None)
     assert holds(old) == FILES
+    change_config(home, partial(msgspec.structs.replace, cache_id=read_mark(old)))
     old.rename(tmp_path / "unmounted")
     with pytest.raises(Refused, match="missing"):
         check_new_place(home, tmp_path / "new")
+
+
+def test_before_there_is_a_cache_its_place_is_chosen(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    home.mkdir()
+    save_config(home, FRESH)
+    take(other)
+    with pytest.raises(Refused, match="another cache"):
+        move_cache(home, other, lambda _: None)
+    move_cache(home, tmp_path / "disk" / "cache", lambda _: None)
+    assert cache_directory(home, load_config(home)) == tmp_path / "disk" / "cache"
