@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from lucidnode.node.client.daemon_socket.statuses import error_of
-from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Unavailable
+from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused, Unavailable
 from lucidnode.node.client.msgpack import T, decoded
 
 BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
@@ -23,6 +23,10 @@ PROMPT = aiohttp.ClientTimeout(total=30, connect=5)
 
 PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for, and for what has no end."""
+
+
+_UNKNOWN = "no such order"
+"""What a daemon of an earlier release says of what it was never taught to do."""
 
 
 class DaemonTransport:
@@ -103,6 +107,11 @@ class DaemonTransport:
             ) as answer:
                 if answer.status >= 300:
                     message = (await answer.content.read(1000)).decode(errors="replace")
+                    if answer.status == 404 and message == _UNKNOWN:
+                        raise Refused(
+                            "the daemon that runs is of another release, and does not know this: "
+                            "unmount, `lucidnode exit`, and mount again"
+                        )
                     raise error_of(answer.status)(message)
                 yield answer
         except TimeoutError as error:

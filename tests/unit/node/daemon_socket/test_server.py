@@ -10,7 +10,7 @@ from socket_fixture import served
 
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.daemon_socket.facts import FactRoutes
 from lucidnode.node.daemon_socket.orders import OrderRoutes
 
@@ -46,9 +46,10 @@ async def test_what_nobody_knows_of_is_said_not_to_be_there(tmp_path: Path) -> N
     async with served(tmp_path / "daemon.sock", *ROOMS) as client:
         with pytest.raises(NotThere, match="no such topic"):
             await client.facts.on("weather")
-        with pytest.raises(NotThere, match="no such order"):
+        # An earlier release has never heard of it.
+        with pytest.raises(Refused, match="is of another release, and does not know this"):
             await client.orders.give("cache/fill")
-        with pytest.raises(NotThere):
+        with pytest.raises(Refused, match="is of another release, and does not know this"):
             await client.pins.here()
 
 
