@@ -33,7 +33,7 @@ def _safe(found: dict[str, Any]) -> str:
         not file["device"] and file["state"] == "writing" for file in found["on_their_way"]
     )
     if is_cache_missing(found):
-        return "not all here: the disk of the cache is missing, see below"
+        return "perhaps not all here: the disk of the cache is missing or fails, see below"
     waits = []
     if uploads["blocks"]:
         waits.append(_to_upload(uploads))
