@@ -55,7 +55,7 @@ async def run(
     mountpoint = Path(spec.mountpoint)
     if not came_back:  # else it was looked at, and what is held there now answers nobody
         mountpoint = check(mountpoint, [Path(spec.home)])
-    async with mount_parts(spec) as parts:
+    async with mount_parts(spec, is_back=bool(came_back)) as parts:
         if came_back:
             parts.link.has_served = True
             parts.alerts.begin(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.collection.turns import shown_turn
+from lucidnode.fs.commit.catching_up import CatchingUp
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.rights_follower import RightsFollower
@@ -53,6 +54,7 @@ class MountEvents:
     counts: ReadCounts
     replica: Replica
     committer: Committer
+    catching_up: CatchingUp
     checkpoints: CheckpointKeeper
     shipments: Shipments
     shown_progress: ShownProgress
@@ -114,6 +116,7 @@ class MountEvents:
             alerts=len(self.raised.current()),
             head=self.replica.pending.head().seq,
             checkpoint=self.checkpoints.newest,
+            reading_to=self.catching_up.upto or 0,
             requests=self.spans.times(),
         )
 

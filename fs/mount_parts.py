@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from lucidnode.fs.channel.device import AnsweredRead, built
 from lucidnode.fs.collection.round_process import daily_collection
-from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.commit.catching_up import CatchingUp
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.rights_follower import RightsFollower
 from lucidnode.fs.commit_path import CommitPath, commit_path
@@ -73,9 +72,6 @@ from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Supervisor, supervised
 
-CATCH_UP_S = 5.0
-"""How long a mount waits for the journal before it serves what it has: without a network, too."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountParts:
@@ -94,10 +90,11 @@ class MountParts:
 
 
 @contextlib.asynccontextmanager
-async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
-    """Start everything of a mount but FUSE; end all of it on leaving.
+async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterator[MountParts]:
+    """Start everything of a mount but FUSE, and read what was committed meanwhile; end all of it on leaving.
 
-    Raises AlreadyMounted, another FsError or a NodeError.
+    One that *is_back*, in the place of a process that died, reads on while it serves: programs wait for
+    it, and what they were shown is in the replica. Raises AlreadyMounted, another FsError or a NodeError.
     """
     clock = Stamps(SystemClock())
     async with contextlib.AsyncExitStack() as stack:
@@ -188,6 +185,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             clock=clock,
             read_only=read_only,
         )
+        catching_up = CatchingUp(
+            lambda: replica.pending.head().seq,
+            lambda: commit.committer.progress,
+            commit.journal.asked,
+            partial(client.journal.end, spec.project),
+            clock,
+        )
         questions = OfficeQuestions(recalls, secrets.token_bytes)
         events = MountEvents(
             access=access,
@@ -196,6 +200,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             counts=read.counts,
             replica=replica,
             committer=commit.committer,
+            catching_up=catching_up,
             checkpoints=commit.checkpoints,
             shipments=commit.shipments,
             shown_progress=ShownProgress(commit.on_their_way, questions),
@@ -257,7 +262,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             partial(seal_always, client.credentials, client.roster, spec.membership, clock),
         )
         write.packer.resume()
-        await _caught_up(commit.journal, replica)
+        if not is_back:
+            await catching_up.run()
         try:
             yield MountParts(
                 files=served,
@@ -353,13 +359,3 @@ async def _fresh(commit: CommitPath) -> None:
     """Return once all that others have committed by now is shown. Raises an FsError or a NodeError."""
     await commit.committer.catch_up()
     await commit.invalidation.settled()
-
-
-async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
-    """Wait until the end of the journal was seen, as long as there is progress towards it."""
-    head = None
-    while head != (head := replica.pending.head().seq):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_S):
-                await journal.asked.wait()
-                return

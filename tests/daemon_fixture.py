@@ -94,6 +94,10 @@ class Workstation:
         self.uploads = True
         self.staging_limit = 1 << 40
         self.channel = True
+        self.never_ends = False
+        """Whether who reads on at the end of the journal waits for a colleague's next entry."""
+        self.tells_end = True
+        """Whether its daemon knows where the journal ends, as one of an earlier release does not."""
         self.fetched: list[BlockId] = []
         self.others: list[Workstation] = []
         self.words: list[bytes] = []
@@ -304,8 +308,9 @@ class Workstation:
         read_only: bool = False,
         lock_on_open: tuple[str, ...] = (),
         consistency: Consistency = "polled",
+        came_back: str = "",
     ) -> int:
-        """Start a mount process as the command line does; return its pid once it serves."""
+        """Start a mount process as the command line does, or its keeper with *came_back*; return its pid once it serves."""
         spec = MountSpec(
             home=str(self.home),
             mountpoint=str(self.mountpoint),
@@ -320,7 +325,14 @@ class Workstation:
         )
         with (self.home / "mount.log").open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lucidnode", "mount-process"],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "lucidnode",
+                    "mount-process",
+                    f"--came-back={came_back}",
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -428,10 +440,18 @@ class _Journal:
 
     async def entry(self, project: ProjectId, seq: Seq) -> SlotContent:
         self._node.bucket.check()
+        path = self._node.bucket.journal / f"{seq:016d}"
+        while self._node.never_ends and not path.exists():
+            await asyncio.sleep(0.01)
         try:
-            return SlotContent.of((self._node.bucket.journal / f"{seq:016d}").read_bytes())
+            return SlotContent.of(path.read_bytes())
         except FileNotFoundError:
             raise NotThere("no such entry") from None
+
+    async def end(self, project: ProjectId, known: Seq) -> Seq:
+        if not self._node.tells_end:
+            raise NotThere("no such question")
+        return Seq(self._node.bucket.entries())
 
     def has_signed(self, hash_: bytes) -> bool:
         return False

@@ -24,6 +24,7 @@ from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.mount_progress import MountProgress
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.point_given import PointGiven
@@ -241,7 +242,7 @@ def mount_command(
             f"mounting {project}…",
             serves=str(mountpoint),
             given=msgspec.msgpack.encode(spec),
-            look=lambda: _how_far(home, mountpoint),
+            look=MountProgress(home, mountpoint).words,
         )
     where = f"{mountpoint}, a new directory" if made else str(mountpoint)
     click.echo(f"{project} is mounted at {where}", err=True)
@@ -413,12 +414,3 @@ def projects_meant(name: str, known: Sequence[str]) -> str:
     if known:
         return f"there is {', '.join(map(shlex.quote, known))}"
     return "create one with `lucidnode project create`"
-
-
-def _how_far(home: Path, mountpoint: Path) -> str:
-    """Say how far a mount that is starting has read the journal; the end is not known before."""
-    status = asyncio.run(facts_if_running(home, "status"))
-    for mount in status["mounts"] if status else ():
-        if mount["mountpoint"] == str(mountpoint):
-            return f"reading its journal, entry {mount['head']:,}"
-    return ""

@@ -40,7 +40,8 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats"):
 
     Plaintext bytes handed to applications by where their block came from; `memory` are segments
     decrypted earlier. *read_again* is the part of `cache` whose blocks had come over the network before. *pending* counts operations not yet committed to the bucket. *checkpoint* is the journal entry of the
-    newest checkpoint that is known to be true, 0 if none is.
+    newest checkpoint that is known to be true, 0 if none is. *reading_to* is the entry that a mount which
+    is not shown yet reads up to before it is, 0 if that is not known, or it is shown.
     """
 
     read_memory: int = 0
@@ -57,6 +58,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats"):
     alerts: int = 0
     head: int = 0
     checkpoint: int = 0
+    reading_to: int = 0
     requests: dict[str, RequestTimes] = {}
 
 

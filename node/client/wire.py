@@ -131,6 +131,12 @@ class LostEntries(msgspec.Struct, frozen=True):
     seqs: list[int]
 
 
+class JournalEnd(msgspec.Struct, frozen=True):
+    """The number of the newest journal entry, by the names that the bucket lists."""
+
+    seq: int
+
+
 class AttestationList(msgspec.Struct, frozen=True):
     """Of which checkpoints there is a device's word that they are true, and whose."""
 

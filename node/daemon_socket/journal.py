@@ -9,7 +9,14 @@ from aiohttp import web
 
 from lucidnode.node.client import wire
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.daemon_socket.requests import done, message_of, packed, project_of, seq_of
+from lucidnode.node.daemon_socket.requests import (
+    done,
+    message_of,
+    number_of,
+    packed,
+    project_of,
+    seq_of,
+)
 from lucidnode.node.journal.register import SlotContent
 from lucidnode.node.mounts import MountTable
 
@@ -25,6 +32,7 @@ class ServedJournal(Protocol):
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply: ...
+    async def end(self, project: ProjectId, known: Seq) -> Seq: ...
     async def kept(self, project: ProjectId, seq: Seq) -> bytes: ...
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply: ...
     def lost(self, project: ProjectId) -> list[Seq]: ...
@@ -43,6 +51,7 @@ class JournalRoutes:
         return [
             web.get("/v1/p/{project}/journal/{seq}", self._entry),
             web.post("/v1/p/{project}/journal/{seq}", self._commit),
+            web.get("/v1/p/{project}/journal-end/{known}", self._end),
             web.get("/v1/p/{project}/kept/{seq}", self._kept),
             web.post("/v1/p/{project}/kept/{seq}", self._put_back),
             web.get("/v1/p/{project}/lost", self._lost),
@@ -60,6 +69,10 @@ class JournalRoutes:
         seq = seq_of(request)
         wanted = await message_of(request, _COMMIT_REQUEST)
         return packed(await self._journal.commit(project_of(request), seq, wanted))
+
+    async def _end(self, request: web.Request) -> web.Response:
+        known = Seq(number_of(request.match_info["known"]))
+        return packed(wire.JournalEnd(await self._journal.end(project_of(request), known)))
 
     async def _kept(self, request: web.Request) -> web.Response:
         seq = seq_of(request)

@@ -42,6 +42,7 @@ from lucidnode.node.client.journal import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.journal import register
 from lucidnode.node.journal.gaps import Gaps
+from lucidnode.node.journal.journal_end import journal_end
 from lucidnode.node.journal.journal_logs import JournalLogs
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.log_slots import LogSlots, Unchained
@@ -99,6 +100,7 @@ class JournalService:
         clock: Clock,
         jitter: Jitter,
     ) -> None:
+        self._bucket = bucket
         self._staging = staging
         self._uploads = uploads
         self._kept = kept
@@ -172,6 +174,10 @@ class JournalService:
         else:
             self._lost.report(project, seq, first.__eq__)
         return held
+
+    async def end(self, project: ProjectId, known: Seq) -> Seq:
+        """Return the newest entry behind *known* by the names in the bucket, a hint. Raises Unavailable."""
+        return await journal_end(self._bucket, project, known)
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""

@@ -59,6 +59,7 @@ def mount_facts(mount: Mount) -> dict[str, Any]:
         "kernel_channel": mount.hello.kernel_channel,
         "head": stats.head,
         "checkpoint": stats.checkpoint,
+        "reading_to": stats.reading_to or None,
         "pending": stats.pending,
         "conflicts": stats.conflicts,
     }

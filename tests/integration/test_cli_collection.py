@@ -25,7 +25,7 @@ from lucidnode.fs.collection.round_process import run_round
 from lucidnode.fs.collection.round_spec import Collected
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.node.client.daemon_socket.client import DaemonClient
-from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
 
@@ -86,6 +86,7 @@ def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
 ) -> None:
     [project] = [path.name for path in station.folder.glob("bucket/p/*")]
     before = blocks(station)
+    entries = len(list((station.folder / "bucket" / "p" / project / "journal").iterdir()))
     # The last of all ids: whatever chance has made of the others, nothing is listed behind it.
     stray = BlockId(bytes.fromhex("ff" * 32))
     path = station.folder / "bucket" / "p" / project / "block" / "ff" / stray.hex()
@@ -98,6 +99,7 @@ def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
             assert bytes(stray) in page.ids
             assert page.is_last
             assert not (await client.collection.page(ProjectId(project), stray)).ids
+            assert await client.journal.end(ProjectId(project), Seq(0)) == entries
             answer = await client.collection.delete(ProjectId(project), [stray])
             assert answer.deleted == [bytes(stray)]
 

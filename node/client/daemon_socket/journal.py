@@ -9,6 +9,7 @@ from lucidnode.node.client.daemon_socket.transport import PATIENT, DaemonTranspo
 from lucidnode.node.client.ids import ProjectId, Seq
 
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
+_JOURNAL_END = msgspec.msgpack.Decoder(wire.JournalEnd)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 
@@ -36,6 +37,14 @@ class DaemonJournal:
     async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         """Return what is proven to lie in slot *seq* of the journal, or None if nothing is."""
         return await if_there(self._transport.get(f"/v1/p/{project}/journal/{seq}?proven=1", _SLOT))
+
+    async def end(self, project: ProjectId, known: Seq) -> Seq:
+        """Return the newest entry behind *known* by the names that the bucket lists; *known* if there is none.
+
+        A hint: it decides nothing. A daemon of an earlier release knows no answer: NotThere.
+        """
+        path = f"/v1/p/{project}/journal-end/{known}"
+        return Seq((await self._transport.get(path, _JOURNAL_END)).seq)
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return journal entry *seq* as this node saw it last, or None if it is not kept."""
