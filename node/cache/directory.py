@@ -98,19 +98,17 @@ class CacheDirectory:
         self._arriving.empty()
         for scratch in self._incoming.iterdir():
             scratch.unlink()
-        if self._index.trusted:
-            found, doubtful = self._index.recorded(), self._index.doubtful()
-        else:
-            found, doubtful = OrderedDict(), self._listed_or_present()
+        found, doubtful = self._index.rows()
+        if not self._index.trusted:
+            found, doubtful = OrderedDict(), self._listed_or_present(dict(doubtful) | found)
         present = [(block, size) for block, size in doubtful if self._keep_if_whole(block, size)]
         self._index.record(present)
         self._index.forget(block for block, _ in set(doubtful) - set(present))
         found.update(present)
         self._found = found
 
-    def _listed_or_present(self) -> list[tuple[BlockId, int]]:
-        """Return all rows, in order of use, after all files that have no row."""
-        listed = dict(self._index.doubtful()) | self._index.recorded()
+    def _listed_or_present(self, listed: Mapping[BlockId, int]) -> list[tuple[BlockId, int]]:
+        """Return all that is *listed*, in its order, after all files that are not."""
         unlisted = [
             (block, size) for block, size in _block_files(self._blocks) if block not in listed
         ]

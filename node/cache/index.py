@@ -21,7 +21,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 
 from lucidnode.node.cache.eviction import Held
 from lucidnode.node.client.ids import BlockId
@@ -46,6 +46,15 @@ _UNUSABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ERRNO = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
+class Rows(NamedTuple):
+    """What an index has: blocks with their sizes."""
+
+    recorded: Held
+    """Those not in doubt, as the table that the cache goes by."""
+    doubtful: list[tuple[BlockId, int]]
+    """Those whose file may be there or not."""
+
+
 class _Unusable(Exception):
     """The file is no index of this version."""
 
@@ -57,12 +66,8 @@ class Index:
         self._database = database
         self.trusted = trusted
         """Whether the recorded rows can be believed without a look at the disk."""
-        with _as_oserror():
-            (newest, doubted) = database.execute(
-                "SELECT coalesce(max(used), 0), count(*) - count(used) FROM block"
-            ).fetchone()
-        self._newest: int = newest
-        self._may_doubt = doubted > 0
+        self._newest: int | None = None
+        """The greatest `used`, once it is known."""
 
     @classmethod
     def open(cls, path: Path, boot: str) -> Self:
@@ -117,41 +122,42 @@ class Index:
         was_boot, clean = database.execute("SELECT boot, clean FROM state").fetchone()
         return bool(clean) or was_boot == boot
 
-    def recorded(self) -> Held:
-        """Return every row not in doubt.
-
-        Into the table that the cache goes by, row by row: a list of them all would take more than that.
-        """
-        held: Held = OrderedDict()
+    def rows(self) -> Rows:
+        """Return every row, in one pass: where there are a million, a start is not ready without it."""
+        rows = Rows(OrderedDict(), [])
+        held = rows.recorded  # row by row: a list of them all would take more than the table
         sizes: dict[int, int] = {}  # most blocks have the same one, and it is one number then
-        rows = "SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used"
+        block = None
         with _as_oserror():
-            for block, size in self._database.execute(rows):
-                held[block] = sizes.setdefault(size, size)
-        return held
-
-    def doubtful(self) -> list[tuple[BlockId, int]]:
-        """Return id and size of every row in doubt."""
-        if not self._may_doubt:
-            return []
-        rows = "SELECT id, size FROM block WHERE used IS NULL"
-        with _as_oserror():
-            return [(BlockId(block), size) for block, size in self._database.execute(rows)]
+            for block, size, in_doubt in self._database.execute(
+                "SELECT id, size, used IS NULL FROM block ORDER BY used"
+            ):
+                if in_doubt:
+                    rows.doubtful.append((BlockId(block), size))
+                else:
+                    held[block] = sizes.setdefault(size, size)
+            # Its place by its id, and no number with each row.
+            last = self._database.execute(
+                "SELECT used FROM block WHERE id = ?", (block,)
+            ).fetchone()
+        self._newest = (last and last[0]) or 0
+        return rows
 
     def doubt(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
         """Put *blocks* in doubt. Call it before their files may appear or disappear."""
-        self._may_doubt = True
         with self._transaction():
             self._database.executemany("REPLACE INTO block VALUES (?, ?, NULL)", blocks)
 
     def record(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
         """Record *blocks*, whose files are in place, as used just now in the order given."""
         with self._transaction():
-            for block, size in blocks:
-                self._newest += 1
-                self._database.execute(
-                    "REPLACE INTO block VALUES (?, ?, ?)", (block, size, self._newest)
-                )
+            newest = self._newest
+            if newest is None:  # nobody has read the rows
+                found = self._database.execute("SELECT coalesce(max(used), 0) FROM block")
+                (newest,) = found.fetchone()
+            for newest, (block, size) in enumerate(blocks, newest + 1):
+                self._database.execute("REPLACE INTO block VALUES (?, ?, ?)", (block, size, newest))
+        self._newest = newest
 
     def forget(self, blocks: Iterable[BlockId]) -> None:
         """Delete the rows of *blocks*. Call it after their files are gone."""

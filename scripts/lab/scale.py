@@ -142,7 +142,7 @@ def _blocks(path: Path) -> Figures:
     before = _memory()
     began = _cpu()
     index = Index.open(path, _BOOT)
-    held = CacheAccounting(index.recorded(), 1 << 50, LeastRecentlyUsed)
+    held = CacheAccounting(index.rows().recorded, 1 << 50, LeastRecentlyUsed)
     started = _cpu() - began
     after = _memory()
     blocks = len(held)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from disk_fixture import make_block
 
+from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.index import Index
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.ids import BlockId
 
 BOOT = "this boot"
@@ -23,9 +27,9 @@ def rows(count: int) -> list[Row]:
 
 def reopened(path: Path, boot: str = BOOT) -> tuple[bool, list[Row], list[Row]]:
     index = Index.open(path, boot)
-    found = index.trusted, list(index.recorded().items()), index.doubtful()
+    recorded, doubtful = index.rows()
     index.close(clean=False)
-    return found
+    return index.trusted, list(recorded.items()), doubtful
 
 
 def test_rows_come_back_in_the_order_of_use(tmp_path: Path) -> None:
@@ -37,13 +41,57 @@ def test_rows_come_back_in_the_order_of_use(tmp_path: Path) -> None:
     assert reopened(tmp_path / "index.db") == (True, [b, c, a], [])
 
 
+@pytest.mark.parametrize("are_read", [False, True])
+def test_what_is_used_after_a_start_is_the_last_whether_the_rows_were_read_or_not(
+    tmp_path: Path, *, are_read: bool
+) -> None:
+    a, b, c = rows(3)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.record([a, b, c])
+    index.close(clean=True)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    if are_read:
+        index.rows()
+    index.doubt([b])
+    index.record([a])
+    index.record([b])
+    index.close(clean=True)
+    assert reopened(tmp_path / "index.db") == (True, [c, a, b], [])
+
+
+def test_a_start_goes_through_the_rows_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look through a million of them is time for which a daemon does not serve."""
+    open_directory = partial(CacheDirectory.open, CacheMark(tmp_path, None), BOOT)
+    open_directory().close(clean=True)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.record(rows(3))
+    index.close(clean=True)
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    directory = open_directory()
+    assert len(directory.take_found()) == 3
+    directory.close(clean=True)
+    looks = [each for each in asked if "FROM block" in each and "WHERE id =" not in each]
+    assert len(looks) == 1, looks
+
+
 def test_a_row_is_in_doubt_until_it_is_settled_or_forgotten(tmp_path: Path) -> None:
     a, b, c = rows(3)
     index = Index.open(tmp_path / "index.db", BOOT)
     index.record([a])
     index.doubt([a, b, c])
-    assert not index.recorded()
-    assert sorted(index.doubtful()) == sorted([a, b, c])
+    recorded, doubtful = index.rows()
+    assert not recorded
+    assert sorted(doubtful) == sorted([a, b, c])
     index.record([b])
     index.forget([a[0]])
     index.close(clean=False)
@@ -102,4 +150,4 @@ def test_its_errors_are_those_of_a_disk(tmp_path: Path) -> None:
     index = Index.open(tmp_path / "index.db", BOOT)
     index.close(clean=True)
     with pytest.raises(OSError, match="cache index"):
-        index.recorded()
+        index.rows()
