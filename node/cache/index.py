@@ -155,7 +155,8 @@ class Index:
             if newest is None:  # nobody has read the rows
                 found = self._database.execute("SELECT coalesce(max(used), 0) FROM block")
                 (newest,) = found.fetchone()
-            for newest, (block, size) in enumerate(blocks, newest + 1):
+            for block, size in blocks:
+                newest += 1
                 self._database.execute("REPLACE INTO block VALUES (?, ?, ?)", (block, size, newest))
         self._newest = newest
 
