@@ -125,8 +125,8 @@ def _office(project: str) -> Iterator[_Office]:
         os.chown(secret, 1000, 1000)
         Path(path).chmod(0o711)  # who reads the secret in a container is user 1000
         office = _Office(project, Path(path))
-        office.compose("up", "-d", within=containers.MAKE_S)
         try:
+            office.compose("up", "-d", within=containers.MAKE_S)
             yield office
         except BaseException:
             for name in ("bucket", *_NODES):
@@ -135,8 +135,9 @@ def _office(project: str) -> Iterator[_Office]:
             raise
         finally:
             office.compose("down", "-v", within=containers.MAKE_S)
-            # Docker's does that, Debian's podman-compose not
-            podman("network", "rm", f"{project}_office")
+            # Docker's does that, Debian's podman-compose not. There is none if it did not come up.
+            if f"{project}_office" in _networks():
+                podman("network", "rm", f"{project}_office")
         for kind in (("ps", "-a"), ("volume", "ls")):
             if left := podman(*kind, "-q", "--filter", _label(project)).split():
                 raise LabError(f"`down` left {left} ({kind[0]})")
@@ -146,10 +147,13 @@ def _label(project: str) -> str:
     return f"label=com.docker.compose.project={project}"
 
 
+def _networks() -> list[str]:
+    return podman("network", "ls", "--format", "{{.Name}}").split()
+
+
 def _sweep() -> None:
     """Remove what a run left that was killed."""
-    names = podman("network", "ls", "--format", "{{.Name}}").split()
-    for network in names:
+    for network in _networks():
         project = network.removesuffix("_office")
         number = project.removeprefix(_OURS)
         if project == network or not number.isdecimal() or Path("/proc", number).exists():

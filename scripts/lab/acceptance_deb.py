@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab import containers
 from lab.command import run
-from lab.containers import debian_image, podman
+from lab.containers import container, debian_image, podman
 from lab.errors import LabError
 from lab.places import REPOSITORY
 
@@ -99,10 +99,7 @@ def _in(machine: str, words: str) -> str:
 
 @contextlib.contextmanager
 def _machine(name: str, *words: str) -> Iterator[str]:
-    container = f"lucidnode-deb-{name}-{os.getpid()}"
     debian_image(_EMPTY, (), _TRUST)
-    podman("run", "-d", "--name", container, *words, _EMPTY, "sleep", "infinity")
-    try:
-        yield container
-    finally:
-        podman("rm", "-f", "-t", "5", container)
+    called = f"lucidnode-deb-{name}-{os.getpid()}"
+    with container(called, *words, _EMPTY, "sleep", "infinity") as machine:
+        yield machine

@@ -8,6 +8,7 @@ once, in the order of its editor, whoever had the bin in between, and whoever wa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.process import ending
 from lab.two_nodes import TwoNodes
 
 PACKAGES = ()
@@ -58,18 +60,15 @@ def run_trial(nodes: TwoNodes, extent: float) -> str:
 
 def _at_once(program: str, folders: list[Path], sessions: int) -> list[dict[str, int]]:
     """Have both editors work; return what each says of it."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab.editor", program, folder, who, str(sessions)],
-            stdout=subprocess.PIPE, text=True,
-        )
-        for who, folder in zip(("ana", "ben"), folders, strict=True)
-    ]  # fmt: skip
-    try:
+    with contextlib.ExitStack() as started:
+        running = [
+            started.enter_context(ending(subprocess.Popen(
+                [sys.executable, "-P", "-m", "lab.editor", program, folder, who, str(sessions)],
+                stdout=subprocess.PIPE, text=True,
+            )))
+            for who, folder in zip(("ana", "ben"), folders, strict=True)
+        ]  # fmt: skip
         said = [process.communicate(timeout=_PATIENCE_S)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
     if any(process.returncode for process in running):
         raise LabError(f"an editor of {program} ended with {[p.returncode for p in running]}")
     return [json.loads(each) for each in said]

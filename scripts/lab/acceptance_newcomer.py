@@ -11,13 +11,13 @@ import os
 import re
 import select
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from lab import containers
 from lab.command import run
-from lab.containers import debian_image, podman, podman_words
+from lab.containers import container, debian_image, podman, podman_words
 from lab.errors import CommandFailed, LabError
 from lab.places import REPOSITORY
 
@@ -40,18 +40,21 @@ _WORDS = {
 
 
 class _Terminal:
-    """A shell of the fresh user in one container, typed into as by a person."""
+    """A shell of the fresh user on one machine, typed into as by a person."""
 
-    def __init__(self, container: str) -> None:
-        self._container = container
+    def __init__(self, machine: str) -> None:
         self._screen, theirs = os.openpty()
         self._process = subprocess.Popen(
             podman_words("exec", "-it", "-u", "ed", "-w", "/home/ed/lucidnode", "-e", "HOME=/home/ed",
-                         "-e", f"PS1={_PROMPT}", "-e", "TERM=dumb", container, "bash", "--norc", "-i"),
+                         "-e", f"PS1={_PROMPT}", "-e", "TERM=dumb", machine, "bash", "--norc", "-i"),
             stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
         )  # fmt: skip
         os.close(theirs)
-        self._until({_PROMPT: None})
+        try:
+            self._until({_PROMPT: None})
+        except BaseException:
+            self.close()
+            raise
 
     def type(self, line: str, answers: dict[str, str] | None = None) -> str:
         """Type *line*, answer what asks (by what the question holds), and return what was shown.
@@ -142,27 +145,28 @@ def _blocks() -> tuple[list[str], list[str]]:
 @contextlib.contextmanager
 def _machine(name: str) -> Iterator[_Terminal]:
     """Have a machine with a fresh user `ed`, a clean copy of the repository, and a shared directory."""
-    container = f"lucidnode-{name}-{os.getpid()}"
+    called = f"lucidnode-{name}-{os.getpid()}"
     shared = f"lucidnode-studio-{os.getpid()}"
-    podman(
-        "run", "-d", "--name", container, "--hostname", name, "--cap-add", "SYS_ADMIN",
-        "--device", "/dev/fuse", "-v", f"{shared}:/home/ed/studio", _IMAGE, "sleep", "infinity",
-    )  # fmt: skip
-    terminal = None
-    try:
-        podman("exec", container, "sh", "-c",
+    with contextlib.ExitStack() as begun:
+        begun.callback(_remove_volume, shared)
+        machine = begun.enter_context(container(
+            called, "--hostname", name, "--cap-add", "SYS_ADMIN",
+            "--device", "/dev/fuse", "-v", f"{shared}:/home/ed/studio", _IMAGE, "sleep", "infinity",
+        ))  # fmt: skip
+        podman("exec", machine, "sh", "-c",
                "useradd -s /bin/bash -u 1000 ed && chown ed:ed /home/ed /home/ed/studio && chmod 666 /dev/fuse"
                " && echo 'ed ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ed")  # fmt: skip
-        archive = f"/tmp/{container}.tar"
-        run(["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", archive, "HEAD"])
-        podman("cp", archive, f"{container}:/tmp/lucidnode.tar")
-        Path(archive).unlink()
-        podman("exec", "-u", "ed", container, "tar", "-C", "/home/ed", "-xf", "/tmp/lucidnode.tar")
-        terminal = _Terminal(container)
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = f"{scratch}/lucidnode.tar"
+            git = ["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/"]
+            run([*git, "-o", archive, "HEAD"])
+            podman("cp", archive, f"{machine}:/tmp/lucidnode.tar")
+        podman("exec", "-u", "ed", machine, "tar", "-C", "/home/ed", "-xf", "/tmp/lucidnode.tar")
+        terminal = _Terminal(machine)
+        begun.callback(terminal.close)
         yield terminal
-    finally:
-        if terminal is not None:
-            terminal.close()
-        podman("rm", "-f", "-t", "5", container)
-        with contextlib.suppress(CommandFailed):  # the other machine still has it
-            podman("volume", "rm", shared)
+
+
+def _remove_volume(name: str) -> None:
+    with contextlib.suppress(CommandFailed):  # the other machine still has it
+        podman("volume", "rm", name)

@@ -18,6 +18,7 @@ import psutil
 from lab.command import run
 from lab.errors import LabError
 from lab.patience import until
+from lab.process import ending
 from lab.two_nodes import TwoNodes
 
 PACKAGES = ("postgresql", "coreutils", "util-linux")
@@ -72,9 +73,14 @@ class Cluster:
     def start(self) -> None:
         """Start it. It has recovered on return."""
         log = self._sockets / "log"
-        self._run("pg_ctl", "-D", self.root, "-l", log, "-w", "-t", "170", "start")
-        pid = int((self.root / "postmaster.pid").read_text().split()[0])
-        self._processes = [psutil.Process(pid)]
+        try:
+            self._run("pg_ctl", "-D", self.root, "-l", log, "-w", "-t", "170", "start")
+        finally:  # one that could not begin in time begins all the same
+            with contextlib.suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
+                pid = int((self.root / "postmaster.pid").read_text().split()[0])
+                process = psutil.Process(pid)
+                if str(self.root) in process.cmdline():  # else the file is of an earlier one
+                    self._processes = [process]
 
     def stop(self, how: str) -> None:
         """Stop it: `fast` in order, `immediate` as after a crash."""
@@ -143,8 +149,8 @@ def run_trial(nodes: TwoNodes, extent: float) -> str:
 
 @contextlib.contextmanager
 def _running(cluster: Cluster) -> Iterator[None]:
-    cluster.start()
     try:
+        cluster.start()
         yield
     finally:
         cluster.kill()
@@ -152,13 +158,14 @@ def _running(cluster: Cluster) -> Iterator[None]:
 
 def _load_and_stop(nodes: TwoNodes, cluster: Cluster, sockets: Path, number: int, how: str) -> None:
     before = len(_acknowledged(sockets))
-    clients = []
-    for client in range(_CLIENTS):
-        script = sockets / f"script{client}"
-        script.write_text("".join(_statements(client, number)))
-        script.chmod(0o644)
-        clients.append(cluster.load(script, sockets / f"acknowledged{client}"))
-    try:
+    with contextlib.ExitStack() as started:
+        clients = []
+        for client in range(_CLIENTS):
+            script = sockets / f"script{client}"
+            script.write_text("".join(_statements(client, number)))
+            script.chmod(0o644)
+            loading = cluster.load(script, sockets / f"acknowledged{client}")
+            clients.append(started.enter_context(ending(loading)))
 
         def enough() -> bool:
             if any(each.poll() is not None for each in clients):
@@ -175,10 +182,6 @@ def _load_and_stop(nodes: TwoNodes, cluster: Cluster, sockets: Path, number: int
                 nodes.kill("mount")
                 cluster.kill()
                 nodes.restart()
-    finally:
-        for each in clients:
-            each.kill()
-            each.wait()
 
 
 def _statements(client: int, number: int) -> Iterator[str]:

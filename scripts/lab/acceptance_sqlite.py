@@ -11,6 +11,7 @@ from random import Random  # noqa: TID251  # seeded
 
 from lab.errors import LabError
 from lab.patience import until
+from lab.process import ending
 from lab.sqlite_writer import digest
 from lab.two_nodes import TwoNodes
 
@@ -44,9 +45,10 @@ def _round(nodes: TwoNodes, mode: str, number: int, random: Random) -> None:
     before, wanted = len(_acknowledged(log)), random.randrange(5, 40)
     arguments = [sys.executable, "-P", "-m", "lab.sqlite_writer", str(database), str(log), mode]
     said = nodes.local / "sqlite.said"
-    with said.open("w") as output:
-        writer = subprocess.Popen(arguments, stdout=output, stderr=output)
-    try:
+    with (
+        said.open("w") as output,
+        ending(subprocess.Popen(arguments, stdout=output, stderr=output)) as writer,
+    ):
 
         def enough() -> bool:
             if writer.poll() is not None:
@@ -61,10 +63,6 @@ def _round(nodes: TwoNodes, mode: str, number: int, random: Random) -> None:
                 nodes.kill("mount")
             case _:
                 nodes.kill("mount", "daemon")
-        writer.kill()
-    finally:
-        writer.kill()
-        writer.wait()
     nodes.restart()
     _assert_sound(database, log)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from lab.lab import Lab
 from lab.places import SCRIPTS
+from lab.process import ending
 
 _CONNECT_S = 10.0
 _LENGTH_BYTES = 4
@@ -51,11 +52,11 @@ def moved(
     target.mkdir()
     try:
         asked = ["send", address, str(_PORT), str(rate), *map(str, files)]
-        with _python(lab, places[0], *asked) as sender:
+        with ending(_python(lab, places[0], *asked)) as sender:
             assert sender.stdout is not None
             sender.stdout.readline()
             asked = ["receive", address, str(_PORT), str(target) if keeps else _DROPPED]
-            with _python(lab, places[1], *asked) as receiver:
+            with ending(_python(lab, places[1], *asked)) as receiver:
                 took, _ = receiver.communicate()
             gave, _ = sender.communicate()
         return json.loads(gave), json.loads(took)

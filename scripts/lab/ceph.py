@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import secrets
-import shutil
 import socket
 import tempfile
 import uuid
@@ -37,19 +36,19 @@ class Gateway:
 @contextlib.contextmanager
 def running_ceph() -> Iterator[Gateway]:
     """Run a cluster with free ports and an empty memory; leave nothing behind. Needs root."""
-    root = Path(tempfile.mkdtemp(prefix="lucidnode-ceph-"))
-    cluster = _Cluster(root)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.end()
-        shutil.rmtree(root)
+    with (
+        tempfile.TemporaryDirectory(prefix="lucidnode-ceph-") as root,
+        contextlib.ExitStack() as started,
+    ):
+        yield _Cluster(Path(root), started).start()
 
 
 class _Cluster:
-    def __init__(self, root: Path) -> None:
+    """*started* ends all of it: it is killed, for nothing in it is worth an orderly end."""
+
+    def __init__(self, root: Path, started: contextlib.ExitStack) -> None:
         self._root = root
-        self._processes: list[Process] = []
+        self._started = started
         self._id = str(uuid.uuid4())
         self._monitor, self._gateway = _free_ports(2)
         self._config = root / "ceph.conf"
@@ -68,11 +67,6 @@ class _Cluster:
         self._run("radosgw-admin", "user", "create", "--uid=studio", "--display-name=Studio",
                   f"--access-key={keys[0]}", f"--secret-key={keys[1]}")  # fmt: skip
         return Gateway(f"http://127.0.0.1:{self._gateway}", *keys)
-
-    def end(self) -> None:
-        """Kill all of it: nothing in it is worth an orderly end."""
-        for process in reversed(self._processes):
-            process.kill()
 
     def _write_config(self) -> None:
         for name in ("mon", "osd", "mgr", "run"):
@@ -169,7 +163,7 @@ rgw thread pool size = 64
     def _start(self, program: str, *words: str) -> None:
         log = self._root / f"{program}.said"
         argv = [program, "-c", str(self._config), "-f", *words]
-        self._processes.append(Process.start(argv, log=log, env=_ENV))
+        self._started.callback(Process.start(argv, log=log, env=_ENV).kill)
 
 
 def _free_ports(count: int) -> list[int]:

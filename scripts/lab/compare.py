@@ -28,7 +28,7 @@ from lab.compared import (
     PlainDisk,
     Rclone,
     S3fs,
-    unmount_all,
+    prepared,
 )
 from lab.errors import LabError
 from lab.lab import Lab, make, remove
@@ -110,7 +110,7 @@ def _measured(
     for system in systems:
         console.print(f"[bold]{system.name}[/]: {system.about}")
     found: dict[str, Values] = {system.name: {row: [] for row in ROWS} for system in systems}
-    try:
+    with prepared(systems, lab.places.root):
         for number in range(rounds):
             turn = number % len(systems)
             for system in systems[turn:] + systems[:turn]:
@@ -120,10 +120,6 @@ def _measured(
                         found[system.name][row].append(value)
                         console.print(f"{system.name}: {row}: {value:,.1f} {ROWS[row]}")
                     system.stop()
-    finally:
-        unmount_all(lab)
-        for system in systems:
-            system.close()
     return found
 
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,9 @@ class FileSystem(ABC):
     """What one has to know to compare it."""
     root: Path
 
+    def prepare(self) -> None:  # noqa: B027  # most have nothing to make
+        """Make its volume, once. Raises LabError; what is begun then ends with `close`."""
+
     @abstractmethod
     def start(self) -> None:
         """Mount it, ready for files. Raises LabError."""
@@ -58,8 +61,8 @@ class FileSystem(ABC):
         self.start()
         drop_pages()
 
-    def close(self) -> None:  # noqa: B027  # most end with their mount
-        """End what runs beside it."""
+    def close(self) -> None:  # noqa: B027  # what a lab knows ends with the lab
+        """End all of it that runs still, however far it came."""
 
     def await_bucket(self, files: Sequence[Path]) -> None:  # noqa: B027  # where `close` waits for it
         """Return once all of *files* are in the bucket."""
@@ -133,7 +136,6 @@ class _Mounted(FileSystem):
         self._cache = self._folder / "cache"
         self._bucket = f"compare-{self.name}"
         self._process: Process | None = None
-        self._prepare()
 
     def start(self) -> None:
         self._cache.mkdir(exist_ok=True)
@@ -145,6 +147,10 @@ class _Mounted(FileSystem):
             run(["umount", str(self.root)], within=_STOP_S)
             self._process.end(_STOP_S)
             self._process = None
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.end(_STOP_S)
 
     def empty_cache(self) -> None:
         shutil.rmtree(self._cache)
@@ -168,10 +174,6 @@ class _Mounted(FileSystem):
         return path
 
     @abstractmethod
-    def _prepare(self) -> None:
-        """Make its volume, once."""
-
-    @abstractmethod
     def _command(self) -> list[str]:
         """Return what mounts it and stays."""
 
@@ -182,10 +184,14 @@ class JuiceFs(_Mounted):
     name = "juicefs"
     about = "blocks encrypted (RSA and AES-256-GCM), names not; Redis with an append-only file; `close` waits for the bucket"
 
-    def _prepare(self) -> None:
+    _redis: Process | None = None
+
+    def prepare(self) -> None:
         socket = self._folder / "redis.sock"
         redis = ["redis-server", "--port", "0", "--unixsocket", str(socket)]
         redis += ["--dir", str(self._folder), "--appendonly", "yes"]
+        # Its title would write over the mark by which a lab knows its processes, also after a crash.
+        redis += ["--set-proc-title", "no"]
         self._redis = self._run(redis)
         until(socket.exists, within=_READY_S, what="Redis did not start")
         key = self._folder / "key.pem"
@@ -201,7 +207,9 @@ class JuiceFs(_Mounted):
         run(made, env=self._environment())
 
     def close(self) -> None:
-        self._redis.end(_STOP_S)  # it writes over the mark by which a lab knows its processes
+        super().close()
+        if self._redis is not None:
+            self._redis.end(_STOP_S)
 
     def _environment(self) -> dict[str, str]:
         keys = {"ACCESS_KEY": self._store.access_key, "SECRET_KEY": self._store.secret_key}
@@ -218,7 +226,7 @@ class Rclone(_Mounted):
     name = "rclone"
     about = "crypt, names too; --vfs-cache-mode full; `close` waits for the local page cache, and the cache is not encrypted"
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         obscured = run(
             ["rclone", "obscure", secrets.token_hex(16)], env=self._environment()
         ).strip()
@@ -259,7 +267,7 @@ class S3fs(_Mounted):
     name = "s3fs"
     about = "not encrypted; use_cache; `close` waits for the bucket"
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         keys = self._secret("passwd", f"{self._store.access_key}:{self._store.secret_key}\n")
         options = [f"passwd_file={keys}", f"url={self._store.endpoint}", "use_path_request_style"]
         self._options = ",".join([*options, f"use_cache={self._cache}"])
@@ -282,7 +290,18 @@ PACKAGES = ("redis-server", "s3fs", "openssl")
 """Debian's, for those that are not on PyPI."""
 
 
-def unmount_all(lab: Lab) -> None:
+@contextlib.contextmanager
+def prepared(systems: Sequence[FileSystem], folder: Path) -> Iterator[None]:
+    """Have all of *systems* ready to be started, with what they mount below *folder*; end all of them in any case."""
+    with contextlib.ExitStack() as begun:
+        for system in systems:
+            begun.callback(system.close)
+            system.prepare()
+        begun.callback(_unmount_all, folder)
+        yield
+
+
+def _unmount_all(folder: Path) -> None:
     """Detach whatever a measurement that broke has left."""
     with contextlib.suppress(CommandFailed):
-        unmount_below(lab.places.root)
+        unmount_below(folder)

@@ -66,6 +66,19 @@ def podman(*words: str, within: float = 60.0) -> str:
     return run([*_network.get(), "podman", *_PLACES, *words], env=_environment(), within=within)
 
 
+@contextlib.contextmanager
+def container(name: str, *words: str) -> Iterator[str]:
+    """Run the container *name* in the background as *words* of `podman run` say; leave nothing of it.
+
+    Raises CommandFailed.
+    """
+    try:
+        podman("run", "-d", "--name", name, *words)
+        yield name
+    finally:
+        podman("rm", "-f", "--ignore", "-t", "5", name)
+
+
 def podman_words(*words: str) -> list[str]:
     """Return the command line of a command of podman, for who runs it by himself (a terminal)."""
     settings = _environment()["CONTAINERS_CONF"]

@@ -20,12 +20,15 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 from statistics import median
 from typing import Any
+
+from lab.errors import LabError
+from lab.process import ending
 
 LUCIDNODE = str(Path(sys.executable).with_name("lucidnode"))
 SIZE = 6000
@@ -48,8 +51,17 @@ class Node:
             "LUCIDNODE_HOME": str(directory / "home"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        self.run("init", f"file://{bucket}", "--passphrase-file", words)
-        self.run("project", "create", "demo", "--passphrase-file", words)
+        self._bucket = bucket
+
+    def found(self) -> None:
+        """Make its studio and project; a daemon runs from here on, until `close`."""
+        self.run("init", f"file://{self._bucket}", "--passphrase-file", self._words)
+        self.run("project", "create", "demo", "--passphrase-file", self._words)
+
+    def close(self) -> None:
+        """End its daemon, if one runs."""
+        with suppress(subprocess.CalledProcessError):
+            self.run("exit")
 
     def run(self, *words: str | Path) -> str:
         """Run `lucidnode WORDS`."""
@@ -66,8 +78,8 @@ class Node:
         """Mount at *level*; give the mount point, and the process that serves it."""
         at = self._directory / "mnt"
         self.run("mount", "demo", at, "--durability", level, "--passphrase-file", self._words)
-        status: dict[str, Any] = json.loads(self.run("status", "--json"))
         try:
+            status: dict[str, Any] = json.loads(self.run("status", "--json"))
             yield at, status["mounts"][0]["pid"]
         finally:
             self.run("umount", at)
@@ -94,16 +106,15 @@ def unpacked(archive: Path, target: Path) -> float:
 @contextmanager
 def counted(pid: int, report: Path) -> Iterator[None]:
     """Have the syncs of process *pid* and its threads counted into *report*."""
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-c", "-o", str(report), "-e", f"trace={SYNCS}", "-p", str(pid)],
-        stderr=subprocess.PIPE,
-    )
-    assert tracer.stderr is not None
-    while b"attached" not in tracer.stderr.readline():
-        pass
-    yield
-    tracer.terminate()
-    tracer.communicate()
+    strace = ["strace", "-f", "-c", "-o", str(report), "-e", f"trace={SYNCS}", "-p", str(pid)]
+    with ending(subprocess.Popen(strace, stderr=subprocess.PIPE)) as tracer:
+        assert tracer.stderr is not None
+        while b"attached" not in (line := tracer.stderr.readline()):
+            if not line:
+                raise LabError(f"strace ended before it had attached to process {pid}")
+        yield
+        tracer.terminate()
+        tracer.communicate()
 
 
 def said(report: Path) -> str:
@@ -125,13 +136,14 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="durability-", dir=asked.directory) as ground,
         tempfile.TemporaryDirectory(prefix="durability-", dir="/dev/shm") as memory,
+        closing(Node(Path(ground), Path(memory, "bucket"))) as node,
     ):
         here = Path(ground)
         archive, big = Path(memory, "small.tar"), Path(memory, "big")
         small_files(archive, asked.files)
         chance = Random(2)  # noqa: S311
         big.write_bytes(b"".join(chance.randbytes(1 << 20) for _ in range(asked.mib)))
-        node = Node(here, Path(memory, "bucket"))
+        node.found()
         taken: dict[str, list[float]] = {"plain": [], **{level: [] for level in LEVELS}}
         for number in range(asked.rounds):
             taken["plain"].append(unpacked(archive, here / f"plain-{number}"))
@@ -165,7 +177,6 @@ def main() -> None:
             print(
                 f"dd conv=fsync of {asked.mib} MiB, {name}: {time.monotonic() - start:.2f} s, 1 fsync"
             )
-        node.run("exit")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.process import ending
 
 APPENDS = """
 import fcntl, os, sys
@@ -42,14 +44,12 @@ def at_once(program: str, paths: Sequence[Path], count: int, within: float) -> N
 
     Raises LabError if one fails.
     """
-    running = [
-        subprocess.Popen([sys.executable, "-c", program, path, f"who{place}", str(count)])
-        for place, path in enumerate(paths)
-    ]
-    try:
+    with contextlib.ExitStack() as started:
+        commands = (
+            [sys.executable, "-c", program, str(path), f"who{place}", str(count)]
+            for place, path in enumerate(paths)
+        )
+        running = [started.enter_context(ending(subprocess.Popen(each))) for each in commands]
         ended = [process.wait(within) for process in running]
-    finally:
-        for process in running:
-            process.kill()
     if any(ended):
         raise LabError(f"a program ended with {ended}")

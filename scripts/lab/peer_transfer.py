@@ -34,7 +34,7 @@ from lab.errors import LabError
 from lab.footage import Footage
 from lab.lab import Lab, make, remove
 from lab.places import SCRIPTS
-from lab.process import Process
+from lab.process import Process, ending
 from lab.reading import read_through
 from lab.record import Plan
 from lab.scene import Scene
@@ -120,13 +120,14 @@ class Peers:
         port = self.a.facts("status")["addresses"]["control_port"]
         homes = str(self.b.home), str(self.a.home)
         asked = [*homes, self.a.record.address, port, self.project, str(rate)]
-        with subprocess.Popen(
+        taking = subprocess.Popen(
             [*prefix, "python", "-P", "-m", "lab.taking_peer", *asked],
             env={**environment, "PYTHONPATH": str(SCRIPTS)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-        ) as peer:
+        )
+        with ending(taking) as peer:
             assert peer.stdin is not None
             assert peer.stdout is not None
             for each in self.files:

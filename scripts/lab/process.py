@@ -7,8 +7,10 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import AnyStr
 
 import msgspec
 
@@ -111,6 +113,16 @@ class Process(msgspec.Struct, frozen=True):
             yield handle if self._is_current() else None
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def ending(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
+    """Kill the child *process* at the end of the block, unless it has ended, and wait for it."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _stat(pid: int) -> tuple[str, int]:

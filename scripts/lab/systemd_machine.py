@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Iterator
 
-from lab.containers import RELEASE, debian_image, podman
+from lab.containers import RELEASE, container, debian_image, podman
 from lab.errors import CommandFailed, LabError
 from lab.patience import until
 from lab.places import REPOSITORY
@@ -91,15 +91,12 @@ def systemd_machine(name: str) -> Iterator[SystemdMachine]:
     image = _image()
     repository = f"{REPOSITORY}:{REPOSITORY}:ro"
     machine = SystemdMachine(name)
-    podman(
-        "run", "-d", "--name", name, "--replace", "--systemd=always", "--cap-add", "SYS_ADMIN",
+    with container(
+        name, "--replace", "--systemd=always", "--cap-add", "SYS_ADMIN",
         "--device", "/dev/fuse", "--network", "none", "-v", repository, image, "sh", "-c", _INIT,
-    )  # fmt: skip
-    try:
+    ):  # fmt: skip
         machine.boot()
         yield machine
-    finally:
-        podman("rm", "-f", "-t", "5", name)
 
 
 def _image() -> str:
