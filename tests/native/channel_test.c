@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -178,6 +179,8 @@ static void long_requests_come_whole_and_each_in_memory_of_its_own(void)
         CHECK(messages[i]->length == sizeof(struct fuse_in_header) + size);
         CHECK(request_unique(messages[i]->bytes, messages[i]->length) == (uint64_t)i);
         CHECK(data[0] == 'a' + i && data[size - 1] == 'a' + i);
+        /* What waits is counted by its length, and so is what a file has unsaved. */
+        CHECK(malloc_usable_size(messages[i]) - messages[i]->length <= SPARE_BYTES + 4096);
         free(messages[i]);
     }
     ask(FUSE_WRITE, 9, body, sizeof body);

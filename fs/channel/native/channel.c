@@ -260,7 +260,7 @@ static struct message *give_away(struct channel *channel, struct message *reques
         other = message_room();
     if (!other)
         return request;
-    queue_up(channel, request, true);
+    queue_up(channel, message_trimmed(request), true);
     return other;
 }
 

@@ -8,6 +8,16 @@ struct message *message_room(void)
     return malloc(sizeof(struct message) + REQUEST_BYTES);
 }
 
+struct message *message_trimmed(struct message *message)
+{
+    struct message *trimmed = NULL;
+
+    /* Most are as long as they can be, and have nothing to give. */
+    if (REQUEST_BYTES - message->length > SPARE_BYTES)
+        trimmed = realloc(message, sizeof *message + message->length);
+    return trimmed ? trimmed : message;
+}
+
 struct message *message_copy(const uint8_t *bytes, size_t length)
 {
     struct message *copy = malloc(sizeof *copy + length);

@@ -26,6 +26,13 @@ struct queue {
 /* Return room for any request, NULL without memory. Freed with free(). */
 struct message *message_room(void);
 
+/* What a message may hold beyond its length. */
+#define SPARE_BYTES (64 * 1024)
+
+/* Give back what *message*, made by `message_room`, holds beyond its length, if that is more than
+ * SPARE_BYTES. Returns where it is from now on. */
+struct message *message_trimmed(struct message *message);
+
 /* Return a copy of the bytes, NULL without memory. Freed with free(). */
 struct message *message_copy(const uint8_t *bytes, size_t length);
 
