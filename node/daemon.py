@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -23,9 +24,25 @@ from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.config import LOCK_FILE, NodeConfig
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.daemon_socket.listener import DaemonSocket
-from lucidnode.node.serving import serving
+from lucidnode.node.opened_cache import OpenedCache, opened_cache
 
 log = logging.getLogger(__name__)
+
+
+class Serving(Protocol):
+    """What a daemon does with its cache (node/serving.py)."""
+
+    def __call__(
+        self,
+        home: Path,
+        settings: CurrentSettings,
+        opened: OpenedCache,
+        listener: DaemonSocket,
+        *,
+        stop: Callable[[], None],
+        anew: Callable[[], None],
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """See there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +138,31 @@ async def _serve_until(
     """Serve until *stop*, or until there are settings for which it has to serve anew."""
     anew = asyncio.Event()
     config = settings.config
-    async with serving(home, settings, listener, tidings.tell, stop=stop.set, anew=anew.set):
+    async with contextlib.AsyncExitStack() as stack:
+        loading = asyncio.ensure_future(asyncio.to_thread(_loaded))
+        try:
+            opened = await stack.enter_async_context(opened_cache(home, settings))
+        finally:
+            serving = await loading
+        tidings.tell(opened.alerts)
+        await stack.enter_async_context(
+            serving(home, settings, opened, listener, stop=stop.set, anew=anew.set)
+        )
         tidings.served = config
         ready()
         await _first_of(stop, anew)
         log.info("stopping" if stop.is_set() else "serving anew, with other settings")
+
+
+def _loaded() -> Serving:
+    """Return what serves. Blocking.
+
+    It is more than half of the modules of a daemon. SQLite takes as long for the index of a large
+    cache, and no interpreter while it puts the blocks into the order of their use.
+    """
+    from lucidnode.node.serving import serving  # noqa: PLC0415  # while the cache is opened
+
+    return serving
 
 
 async def _first_of(*events: asyncio.Event) -> None:

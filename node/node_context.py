@@ -7,25 +7,18 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import msgspec
 
 from lucidnode.node import descriptors
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.cache.mark import CacheMark, take
 from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Jitter
-from lucidnode.node.client.clock import Clock, SystemClock
-from lucidnode.node.client.errors import Malformed, NodeError
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.config import (
     DEVICE_FILE,
     NodeConfig,
-    cache_directory,
-    change_config,
-    load_config,
 )
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.identity import DeviceIdentity
@@ -49,7 +42,6 @@ class NodeContext:
     """The settings and the room for the cache as they were at the start."""
     identity: DeviceIdentity
     network: Network
-    cache_mark: CacheMark
     room: CacheRoom
     connections: int
     """How many each port may have open."""
@@ -61,10 +53,10 @@ class NodeContext:
     memory: MemoryBudget
 
 
-async def node_context(home: Path, settings: CurrentSettings) -> NodeContext:
-    """Read what lies in *home* and look at its disks. Raises Refused, NoStudio, OSError."""
-    clock = SystemClock()
-    alerts = Alerts(clock)
+async def node_context(
+    home: Path, settings: CurrentSettings, clock: Clock, alerts: Alerts
+) -> NodeContext:
+    """Read what lies in *home*. Raises Refused, OSError."""
     config = settings.config
     return NodeContext(
         home=home,
@@ -72,7 +64,6 @@ async def node_context(home: Path, settings: CurrentSettings) -> NodeContext:
         config=config,
         identity=await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE),
         network=_network(config, alerts),
-        cache_mark=await asyncio.to_thread(_cache_mark, home),
         room=settings.room,
         connections=descriptors.share(descriptors.raised(), PORTS),
         clock=clock,
@@ -91,18 +82,3 @@ def _network(config: NodeConfig, alerts: Alerts) -> Network:
     except Malformed as error:
         alerts.begin("proxy", str(error), "Change it, and start the daemon again; it is left out.")
         return Network.of({}, config.authorities)
-
-
-def _cache_mark(home: Path) -> CacheMark:
-    """Return what the cache directory must carry; the first start makes it and remembers it."""
-    config = load_config(home)  # as it is on disk, without what is for this run alone
-    directory = cache_directory(home, config)
-    if config.cache_id is not None:
-        return CacheMark(directory, config.cache_id)
-    try:
-        taken = take(directory)
-        change_config(home, partial(msgspec.structs.replace, cache_id=taken))
-    except (OSError, NodeError) as error:
-        log.warning("the cache directory %s is not marked yet: %s", directory, error)
-        return CacheMark(directory, None)
-    return CacheMark(directory, taken)

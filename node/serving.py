@@ -22,11 +22,8 @@ from lucidnode.node.blocks.for_people import BlocksForPeople
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.bucket.stores import parse_address
-from lucidnode.node.cache.disk import DiskCache
-from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.config import (
     lan_key_of,
@@ -64,13 +61,12 @@ from lucidnode.node.office_parts import (
     quiet,
     rendezvous,
 )
+from lucidnode.node.opened_cache import OpenedCache
 from lucidnode.node.orders import Orders
 from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.news import NewsSource
-from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
-from lucidnode.node.pins.pinned_blocks import PinnedBlocks
 from lucidnode.node.roster.answers_unmounted import AnswersUnmounted, given_answers
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.shown_parts import (
@@ -111,43 +107,27 @@ from lucidnode.node.studio_settings import StudioSettings
 async def serving(
     home: Path,
     settings: CurrentSettings,
+    opened: OpenedCache,
     listener: DaemonSocket,
-    tell: Callable[[Alerts], None],
     *,
     stop: Callable[[], None],
     anew: Callable[[], None],
 ) -> AsyncIterator[None]:
     """Serve mounts on *listener*, peers, and people, by *settings*, while the context lasts.
 
-    *tell* says what has to be known from the start. Orders may *stop* the daemon, or have it serve *anew*.
+    Over the cache that is *opened*. Orders may *stop* the daemon, or have it serve *anew*.
     Raises Refused, Unavailable and the like with a sentence.
     """
-    context = await node_context(home, settings)
-    config = context.config
-    clock, alerts, mounts, metrics = context.clock, context.alerts, context.mounts, context.metrics
-    tell(alerts)
+    clock, alerts, cache, pinned = opened.clock, opened.alerts, opened.cache, opened.pinned
+    context = await node_context(home, settings, clock, alerts)
+    config, mounts, metrics = context.config, context.mounts, context.metrics
     signed_with = CurrentCredentials(
         await asyncio.to_thread(load_credentials, home), context.network
     )
     store = open_store(context, signed_with)
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
-        book = stack.enter_context(
-            contextlib.closing(await asyncio.to_thread(PinBook, home / PINS_FILE))
-        )
-        pinned = PinnedBlocks(await asyncio.to_thread(book.all))
-        cache = await stack.enter_async_context(
-            DiskCache.open(
-                context.cache_mark,
-                context.room.limit,
-                context.room.left_alone,
-                clock,
-                alerts,
-                LeastRecentlyUsed,
-                pinned,
-            )
-        )
-        staging = await stack.enter_async_context(Staging.open(context.cache_mark, cache, clock))
+        staging = await stack.enter_async_context(Staging.open(opened.mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
         roster = roster_service(context, store)
         ledger = await stack.enter_async_context(
@@ -172,7 +152,7 @@ async def serving(
         )
         pins = PinKeeper(
             pinned,
-            book,
+            opened.book,
             cache,
             staging,
             mounts,

@@ -19,7 +19,7 @@ import click
 import psutil
 
 import lucidnode.fs.mount
-import lucidnode.node.daemon  # noqa: F401  # as both processes load it
+import lucidnode.node.serving  # noqa: F401  # as both processes load it
 from lab.app import run_command
 from lab.scale_evictions import EVICTED, evictions
 from lab.scale_ground import fill_index, fill_replica

@@ -131,11 +131,15 @@ def test_a_command_is_completed_without_importing_any() -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["keeper", "daemon"])
-def test_who_starts_a_daemon_waits_for_no_library_that_only_the_daemon_needs(module: str) -> None:
+@pytest.mark.parametrize(
+    "modules", ["cli.keeper", "cli.daemon", "cli.daemon, lucidnode.node.daemon"]
+)
+def test_neither_who_starts_a_daemon_nor_its_cache_waits_for_a_library_that_only_the_rest_needs(
+    modules: str,
+) -> None:
     code = (
-        f"import sys; import lucidnode.cli.app, lucidnode.cli.{module};"
-        "print({'aiohttp', 'zeroconf', 'lucidnode.node.daemon'} & sys.modules.keys())"
+        f"import sys; import lucidnode.cli.app, lucidnode.{modules};"
+        "print({'aiohttp', 'zeroconf', 'lucidnode.node.serving'} & sys.modules.keys())"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True

@@ -72,7 +72,7 @@ def test_a_start_goes_through_the_rows_once(
     connect = sqlite3.connect
 
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(asked.append)
         return connection
 
