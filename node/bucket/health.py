@@ -51,7 +51,7 @@ any more, or an earlier try was carried out, as a look showed whoever asked. Wha
 tried much more often (node/blocks/retries.py, fs/commit/sender.py)."""
 
 _LAPSE_READ_S = 15.0
-"""The same for reads of one kind: nobody wants them any more. Looks are sizes, and go on."""
+"""The same for reads of one kind: nobody wants them any more. Looks go on."""
 
 _TICK_S = (0.25, 1.0)
 """Pauses between two questions whether it is time: the shortest, and the longest. No look is due

@@ -133,7 +133,7 @@ class Daemon(Process):
             tasks.keep("looking for lost entries", self.journal.look_for_lost)
             tasks.keep("membership", self.roster.run)
             tasks.keep("comparing with peers", self.events.run)
-            tasks.keep("looking at the bucket", partial(health.run, partial(counted.size, STUDIO)))
+            tasks.keep("looking at the bucket", partial(health.run, partial(counted.get, STUDIO)))
             self.up.set()
             await asyncio.Event().wait()
 
