@@ -138,7 +138,7 @@ def _tell(told: Imported, directory: Path, project: str, *, wants_json: bool) ->
     else:
         there = f"; {told.unchanged:,} there already" if told.unchanged else ""
         gone = f"; {told.removed:,} removed" if told.removed else ""
-        click.echo(
+        show_line(
             f"{project} has {counted(told.files, 'file')} of {directory} more, "
             f"{size(told.size)}{there}{gone}",
             err=True,

@@ -280,9 +280,17 @@ def _mount_past(
 
 
 def mount_path(directory: Path) -> Path:
-    """Return the one name of *directory*, without asking what may be mounted there."""
+    """Return the one name of *directory*, without asking what may be mounted there.
+
+    Raises UsageError for one that is no text: mount and daemon tell each other of it.
+    """
     absolute = Path(os.path.normpath(directory.expanduser().absolute()))
-    return absolute.parent.resolve() / absolute.name
+    real = absolute.parent.resolve() / absolute.name
+    try:
+        str(real).encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(f"{real} is no UTF-8: name another directory") from None
+    return real
 
 
 def mount_log(home: Path, project: str) -> Path:

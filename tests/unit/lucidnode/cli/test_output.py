@@ -11,11 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from lucidnode.cli.app import main
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
+from lucidnode.cli.mounting import mount_path
 from lucidnode.cli.output import (
     counted,
     in_blocks,
@@ -112,6 +114,12 @@ def test_names_of_files_are_shown_as_they_are_and_steer_nothing(
         *(f"file  {name}" for name in shown),
         *(f"left out: {name}" for name in shown),
     ]
+
+
+def test_a_directory_whose_name_is_no_text_is_no_place_for_a_mount(tmp_path: Path) -> None:
+    assert mount_path(tmp_path / "žluť") == tmp_path / "žluť"
+    with pytest.raises(click.UsageError, match="is no UTF-8: name another directory"):
+        mount_path(Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9")))
 
 
 def test_a_pipe_gets_each_path_whole_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
