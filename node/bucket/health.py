@@ -4,7 +4,9 @@ Every request tells something when it ends. When nothing has told anything for a
 person works here, one small object is looked at: at most 1,200 requests an hour, and none while
 other requests come back. Gets, sizes, lists and writes are apart, because a store that takes no
 writes answers every read, and a gateway's page passes for a body: what failed ends when the same
-succeeds, or, of a write, once nobody has tried it for a minute. That nobody answers ends with any answer.
+succeeds, or once nobody has tried it for a while: a lasting refusal only if the store has granted
+something else since, for key, clock and region are those of every request. That nobody answers ends
+with any answer.
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ _DOUBT_S = 1.0
 _AMISS_S = 5.0
 """Seconds between looks while an alert is on."""
 
-_LAPSE_S = 60.0
-"""Seconds after which a write that failed counts no more if nothing has failed since: nobody wants it
-any more, or an earlier try was carried out, as a look showed whoever asked. What still waits is
-tried much more often (node/blocks/retries.py, fs/commit/sender.py)."""
+_LAPSE_S = 75.0
+"""Seconds after which a write that failed, or a read that was refused for good, counts no more if
+nothing has failed since: nobody wants it any more, or an earlier try was carried out, as a look
+showed whoever asked. What still waits is tried much more often (node/blocks/retries.py,
+fs/commit/sender.py), and the roster is listed every minute (node/roster/confirmation.py)."""
 
 _LAPSE_READ_S = 15.0
-"""The same for reads of one kind: nobody wants them any more. Looks go on."""
+"""The same for other reads of one kind: nobody wants them any more. Looks go on."""
 
 _TICK_S = (0.25, 1.0)
 """Pauses between two questions whether it is time: the shortest, and the longest. No look is due
@@ -94,6 +97,8 @@ class BucketHealth:
         self._clock = clock
         self._failing: dict[_Kind, _Failing] = {}
         self._told_at = clock.boot()
+        self._granted_from = -math.inf
+        """Boot clock, seconds: when the latest began of the requests that the store has granted."""
         self._hurried = asyncio.Event()
         self._may_write = True
         self.looks = 0
@@ -114,6 +119,7 @@ class BucketHealth:
             self._failed(kind, error, request.seconds)
         else:
             self._failing.pop(kind, None)
+            self._granted_from = max(self._granted_from, self._told_at - request.seconds)
         if isinstance(error, Archived):
             self._alerts.begin(
                 ARCHIVE_TOPIC,
@@ -165,9 +171,14 @@ class BucketHealth:
                 self._show()
 
     def _lapse(self) -> None:
-        """Forget what failed in passing a while ago and was not asked for again."""
+        """Forget what failed a while ago and was not asked for again."""
         now = self._clock.boot()
-        over = [k for k, f in self._failing.items() if now - f.last >= _lapse_s(k, f)]
+        over = [
+            kind
+            for kind, failing in self._failing.items()
+            if now - failing.last >= _lapse_s(kind, failing)
+            and not (failing.error.lasting and self._granted_from < failing.last)
+        ]
         for kind in over:
             del self._failing[kind]
         if over:
@@ -219,6 +230,4 @@ def _kind(verb: Verb) -> _Kind:
 
 
 def _lapse_s(kind: _Kind, failing: _Failing) -> float:
-    if kind == "write":
-        return _LAPSE_S
-    return math.inf if failing.error.lasting else _LAPSE_READ_S
+    return _LAPSE_S if kind == "write" or failing.error.lasting else _LAPSE_READ_S

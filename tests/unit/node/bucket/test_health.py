@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from lab.virtual_loop import LoopClock, run_virtual
 
+from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.errors import StoreUnfit, Unreachable, Unsettled
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
@@ -29,7 +30,7 @@ EXPIRED = AccessDenied("The token has expired", "give new ones", lasting=True)
 
 
 class Moody(MemoryBucket):
-    """Fails as it is told, reads and writes apart; `hangs` never answers a read."""
+    """Fails as it is told, reads and writes apart; `hangs` never answers a read, and a get takes `takes_s`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,11 +38,15 @@ class Moody(MemoryBucket):
         self.reads: NodeError | None = None
         self.writes: NodeError | None = None
         self.sizes: NodeError | None = None
+        self.lists: NodeError | None = None
         self.hangs = False
+        self.takes_s = 0.0
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         if self.hangs:
             await asyncio.sleep(3600)
+        if self.takes_s:
+            await asyncio.sleep(self.takes_s)
         if self.reads:
             raise self.reads
         return await super().get(key, span)
@@ -50,6 +55,11 @@ class Moody(MemoryBucket):
         if self.sizes:
             raise self.sizes
         return await super().size(key)
+
+    async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
+        if self.lists:
+            raise self.lists
+        return await super().list(prefix, after, limit)
 
     async def put(self, key: str, body: bytes) -> None:
         if self.writes:
@@ -191,7 +201,80 @@ def test_a_refused_write_that_nobody_wants_any_more_is_over_after_a_while(
         ward.store.writes = EXPIRED
         await ward.try_to_put()
         assert ward.words
-        await ward.until(False, 65)
+        await ward.until(False, 80)
+
+    on_virtual_time(scene)
+
+
+def test_a_read_that_was_refused_for_good_and_that_nobody_wants_any_more_is_over_after_a_while(
+    expected_warnings: list[str],
+) -> None:
+    """A clock that is right again is right for all requests, and nobody may ask for a size for days."""
+    expected_warnings.append("The token has expired. Give new ones.")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.sizes = EXPIRED
+        with suppress(NodeError):
+            await ward.bucket.size(STUDIO)
+        assert ward.words
+        await ward.until(False, 80)
+
+    on_virtual_time(scene)
+
+
+def test_what_is_refused_for_good_is_told_without_a_break_while_it_is_asked_for_each_minute(
+    expected_warnings: list[str],
+) -> None:
+    """A proxy that writes queries anew breaks the signatures of listings, and of nothing else."""
+    expected_warnings.append("The token has expired. Give new ones.")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.lists = EXPIRED
+        for _ in range(10):
+            with suppress(NodeError):
+                await ward.bucket.list("roster/")
+            await ward.clock.sleep(65)
+            assert ward.words
+        assert ward.alerts.begun == 1
+
+    on_virtual_time(scene)
+
+
+def test_what_was_refused_for_good_is_not_over_before_the_store_has_granted_something(
+    expected_warnings: list[str],
+) -> None:
+    """Nothing is mounted, and nothing asked: the token is what it was, whatever it was used for."""
+    expected_warnings.append("The token has expired. Give new ones.")
+
+    async def scene(ward: Ward) -> None:
+        ward.mounted = False
+        ward.store.sizes = ward.store.writes = EXPIRED
+        with suppress(NodeError):
+            await ward.bucket.size(STUDIO)
+        await ward.try_to_put()
+        await ward.clock.sleep(3600)
+        assert ward.words
+        await ward.bucket.get(STUDIO)
+        await ward.until(False, 5)
+
+    on_virtual_time(scene)
+
+
+def test_what_was_granted_before_a_refusal_says_nothing_of_it(expected_warnings: list[str]) -> None:
+    """Its answer may come after it, as that of a long read does."""
+    expected_warnings.append("The token has expired. Give new ones.")
+
+    async def scene(ward: Ward) -> None:
+        ward.mounted = False
+        ward.store.sizes = EXPIRED
+        ward.store.takes_s = 30
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ward.bucket.get(STUDIO))
+            await ward.clock.sleep(10)
+            with suppress(NodeError):
+                await ward.bucket.size(STUDIO)
+        await ward.clock.sleep(100)
+        assert ward.words
 
     on_virtual_time(scene)
 
@@ -225,7 +308,7 @@ def test_a_create_whose_answer_was_lost_is_over_after_a_while(expected_warnings:
         await ward.clock.sleep(1.5)
         await ward.try_to_create()
         assert ward.words
-        await ward.until(False, 65)
+        await ward.until(False, 80)
 
     on_virtual_time(scene)
 
