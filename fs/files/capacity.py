@@ -40,15 +40,16 @@ def capacity(used_bytes: int, used_files: int, quota: Quota) -> Capacity:
     unit = _MIN_UNIT_BYTES
     while -(-used_bytes // unit) + _FREE_BYTES // unit > _MAX_UNITS:
         unit *= 2
-    used = -(-used_bytes // unit)
+    units = -(-used_bytes // unit) + _FREE_BYTES // unit
     free = available = _FREE_BYTES // unit
     if limit := quota.hard or quota.soft:
-        # From the limit in whole units, so that the size stays what it is while files grow.
-        free = min(free, max(limit // unit - used, 0))
-        available = min(free, max((quota.soft or limit) // unit - used, 0))
+        # Of the limit and not of what is used and free, each rounded: it stays while files grow.
+        units = min(units, max(-(-limit // unit), -(-used_bytes // unit)))
+        free = min(free, max(limit - used_bytes, 0) // unit)
+        available = min(free, max((quota.soft or limit) - used_bytes, 0) // unit)
     return Capacity(
         unit=unit,
-        units=used + free,
+        units=units,
         free_units=free,
         available_units=available,
         files=_MAX_UNITS,

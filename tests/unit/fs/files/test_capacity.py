@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lucidnode.fs.files.capacity import capacity
@@ -56,6 +56,7 @@ def test_the_size_is_the_hard_limit_and_available_what_is_left_to_the_soft_one(
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(2**40, 2**49))
+@example(1, 2**40, 2**40 + 1)
 def test_the_size_stays_while_files_grow(used: int, more: int, hard: int) -> None:
     quota = Quota(hard=hard)
     assert capacity(used, 0, quota).units == capacity(min(used + more, hard), 0, quota).units
