@@ -20,19 +20,23 @@ class FileLifetimes:
         self._open = open_files
         self._writer = writer
         self._lookups = LookupCounts()
-        self._unchanged: set[InodeNo] = set()
-        """Files whose pages in the kernel are those of the content they have now."""
-        replica.former.keep(lambda ino: ino in self._lookups or open_files.is_open(ino))
+        self._changed: set[InodeNo] = set()
+        """Files of which the kernel may hold pages that are not those of the content they have now."""
+        replica.former.keep(self._is_reachable)
 
     def opened(self, ino: InodeNo) -> bool:
-        """Note that *ino* is opened; tell whether the pages that the kernel holds are still right."""
-        unchanged = ino in self._unchanged
-        self._unchanged.add(ino)
+        """Note that *ino* is opened; tell whether the pages that the kernel holds are still right.
+
+        So they are where there can be none yet: the kernel drops pages one by one, and waits for each
+        that is being read, perhaps by who opened the file a moment later, and from the network.
+        """
+        unchanged = ino not in self._changed
+        self._changed.discard(ino)
         return unchanged
 
     def content_changed(self, inodes: frozenset[InodeNo]) -> None:
         """Note what another node changed: pages held of it are not kept at the next open."""
-        self._unchanged -= inodes
+        self._changed.update(ino for ino in inodes if self._is_reachable(ino))
 
     def count_lookup(self, found: Attributes) -> None:
         """Count a reply that named a file: the kernel may ask for it by number now."""
@@ -47,7 +51,7 @@ class FileLifetimes:
         """Note that the kernel lets go of *count* replies that named *ino*. Raises NoSpace."""
         self._lookups.forget(ino, count)
         if ino not in self._lookups:
-            self._unchanged.discard(ino)
+            self._changed.discard(ino)
             self._let_go_of_kept(ino)
 
     def let_go(self, ino: InodeNo) -> None:
@@ -58,10 +62,13 @@ class FileLifetimes:
         stored = self._replica.tree.attributes(ino)
         if stored is None or stored.nlink == 0:
             self._writer.discard(ino)
-            self._unchanged.discard(ino)
+            self._changed.discard(ino)
         if stored is not None and stored.nlink == 0 and not self._replica.former.is_kept(ino):
             self._replica.apply(Forget(ino))
 
     def _let_go_of_kept(self, ino: InodeNo) -> None:
-        if ino not in self._lookups and not self._open.is_open(ino):
+        if not self._is_reachable(ino):
             self._replica.former.let_go(ino)
+
+    def _is_reachable(self, ino: InodeNo) -> bool:
+        return ino in self._lookups or self._open.is_open(ino)

@@ -54,7 +54,7 @@ class FilesWithSnapshots:
         self._states = states
         self._names = SnapshotNames(tree, numbers, shown)
         self._past = PastFiles(now, numbers, self._names, states, handles)
-        self.lifetimes = _Lifetimes(now, numbers, states)
+        self.lifetimes = _Lifetimes(now, numbers)
         self.locks = now.locks
         self.past_locks = FileLocks(MAX_LOCKS)
         """Locks in snapshots: nobody writes there, so each mount has its own."""
@@ -299,10 +299,9 @@ class FilesWithSnapshots:
 class _Lifetimes:
     """What `FileLifetimes` is: a directory of a snapshot is asked for by number as well."""
 
-    def __init__(self, now: FileSystem, numbers: SnapshotNumbers, states: OpenStates) -> None:
+    def __init__(self, now: FileSystem, numbers: SnapshotNumbers) -> None:
         self._now = now.lifetimes
         self._numbers = numbers
-        self._states = states
 
     def count_lookup(self, found: Attributes) -> None:
         """As `FileLifetimes.count_lookup`."""
@@ -320,10 +319,8 @@ class _Lifetimes:
         """As `FileLifetimes.forget_lookups`."""
         if ino < SNAPSHOTS:
             self._now.forget_lookups(ino, count)
-        elif (file := self._numbers.forget_lookups(ino, count)) is not None and (
-            state := self._states.still_open(file.seq)
-        ) is not None:
-            state.files.lifetimes.forget_lookups(file.ino, 0)  # its pages are gone from the kernel
+        else:
+            self._numbers.forget_lookups(ino, count)
 
 
 class _Xattrs:

@@ -63,10 +63,6 @@ class OpenStates:
             state.asked_at = self._clock.boot()
         return state
 
-    def still_open(self, seq: Seq) -> OpenState | None:
-        """Do as `get` for who only lets go: that keeps nothing open for longer."""
-        return self._states.get(seq)
-
     async def open(self, seq: Seq) -> None:
         """Have state *seq* open in the step in which this returns. Raises Unreadable."""
         while self.get(seq) is None:

@@ -61,7 +61,8 @@ class SnapshotNumbers:
         if number not in self._known:
             self._known[number] = self._shown.pop(number)
 
-    def forget_lookups(self, number: InodeNo, count: int) -> PastFile | None:
-        """Take back *count* replies; return the file if those were the last."""
+    def forget_lookups(self, number: InodeNo, count: int) -> None:
+        """Take back *count* replies."""
         self._counts.forget(number, count)
-        return None if number in self._counts else self._known.pop(number, None)
+        if number not in self._counts:
+            self._known.pop(number, None)

@@ -531,5 +531,25 @@ async def test_pages_are_kept_until_another_node_changes_the_file(tmp_path: Path
         layer.files.lifetimes.content_changed(frozenset({ino}))
         assert not (await layer.files.open(ino, 0))[1]
         assert (await layer.files.open(ino, 0))[1]
-        layer.files.lifetimes.forget_lookups(ino, 1)
-        assert not (await layer.files.open(ino, 0))[1]
+
+
+async def test_an_open_drops_no_pages_where_the_kernel_has_none_yet(tmp_path: Path) -> None:
+    """It would wait for those that who opened the file a moment later reads already."""
+    async with file_layer(tmp_path) as layer:
+        layer.files.make(ROOT, b"file", 0o100644, ME)
+        found = layer.files.lookup(ROOT, b"file")
+        layer.files.lifetimes.count_lookup(found)
+        assert (await layer.files.open(found.ino, 0))[1]
+
+
+async def test_of_a_file_that_the_kernel_forgot_it_holds_no_pages(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = layer.files.make(ROOT, b"file", 0o100644, ME).ino
+        lifetimes = layer.files.lifetimes
+        lifetimes.content_changed(frozenset({ino}))
+        assert (await layer.files.open(ino, 0))[1], "it was never told of it"
+        layer.files.release((await layer.files.open(ino, 0))[0])
+        lifetimes.count_lookup(layer.files.attributes(ino))
+        lifetimes.content_changed(frozenset({ino}))
+        lifetimes.forget_lookups(ino, 1)
+        assert (await layer.files.open(ino, 0))[1]
