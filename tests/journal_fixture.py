@@ -10,6 +10,7 @@ from disk_fixture import FastClock
 
 from lucidnode.fs.format import sodium
 from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
@@ -67,10 +68,17 @@ class Shelf(MemoryBucket):
         self.is_away = False
         self.on_size: Callable[[], object] = bool
         """Called before each answer to a question for a size."""
+        self.on_list: Callable[[], object] = bool
+        """Called after each listing, before its answer."""
 
     async def size(self, key: str) -> int | None:
         self.on_size()
         return await super().size(key)
+
+    async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
+        found = await super().list(prefix, after, limit)
+        self.on_list()
+        return found
 
     async def create(self, key: str, body: bytes) -> None:
         if self.is_away:

@@ -121,7 +121,7 @@ class JournalService:
         self._restored = RestoredEntries(
             bucket, self._logs, self._seen, writer_key, device_key, clock
         )
-        self._gaps = Gaps(bucket, self._logs.of, writer_key, self._lost, clock)
+        self._gaps = Gaps(bucket, self._logs.of, writer_key, self._lost, self._seen, clock)
         self._look_out = LookOut(self, bucket, kept, self._lost, self._gaps, clock)
 
     async def commit(
@@ -300,9 +300,9 @@ class JournalService:
             uploading = group.create_task(self._failure_of(project, request))
             # Beside the uploads, so that it costs no time: `take` looks again only if they last.
             group.create_task(_looked(log, Seq(seq - 1), fits))
-            looking = group.create_task(self._is_known_gap(project, seq))
-        if looking.result():
-            why = f"journal entry {seq} is missing in the bucket, and others have built on it"
+            looking = group.create_task(self._why_not_taken(project, seq))
+        # Uploads may have taken hours: a look that is old by now is repeated.
+        if why := looking.result() or await self._why_not_taken(project, seq):
             return wire.CommitReply("unknown", b"", why)
         if (failure := uploading.result()) is not None:
             raise failure
@@ -338,10 +338,15 @@ class JournalService:
         if len(self._signed) > _SIGNED_ENTRIES:
             self._signed.popitem(last=False)
 
-    async def _is_known_gap(self, project: ProjectId, seq: Seq) -> bool:
-        with contextlib.suppress(Unavailable):
-            return await self._gaps.is_gap(project, seq)
-        return False
+    async def _why_not_taken(self, project: ProjectId, seq: Seq) -> str:
+        """Return why slot *seq* must stay free now; empty if it is seen that nobody has built on it."""
+        try:
+            is_gap = await self._gaps.is_gap(project, seq)
+        except Unavailable as error:
+            return str(error)
+        if is_gap:
+            return f"journal entry {seq} is missing in the bucket, and others have built on it"
+        return ""
 
     async def _failure_of(
         self, project: ProjectId, request: wire.CommitRequest

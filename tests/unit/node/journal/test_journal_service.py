@@ -20,7 +20,7 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import NotThere, Refused
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.journal import empty_link, entry_hash, signed, signing_message
 from lucidnode.node.client.staging import stage
@@ -505,6 +505,50 @@ async def test_a_gap_that_was_never_read_here_is_not_taken_and_is_an_alert(
     node.bucket.objects[key] = second
     await node.journal.entry(PROJECT, Seq(2))
     assert node.alerts.current() == []
+
+
+async def test_no_slot_is_taken_while_it_cannot_be_seen_that_nobody_has_built_on_it(
+    tmp_path: Path,
+) -> None:
+    class Unlisted(Shelf):
+        is_listed = False
+
+        async def list(
+            self, prefix: str, after: str | None = None, limit: int = 1000
+        ) -> list[Listed]:
+            if not self.is_listed:
+                raise Unavailable("no listing now")
+            return await super().list(prefix, after, limit)
+
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
+        node = Node(staging, bucket := Unlisted(), VirtualClock())
+        request = wire.CommitRequest(unsigned(1), [])
+        reply = await node.journal.commit(PROJECT, Seq(1), request)
+        assert (reply.outcome, reply.why) == ("unknown", "no listing now")
+        assert bucket.objects == {}
+        bucket.is_listed = True
+        assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "committed"
+
+
+async def test_a_gap_that_opened_during_long_uploads_is_not_taken(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("has no journal entry 1")
+    body = secrets.token_bytes(5000)
+    block = block_id(body)
+    looked = asyncio.Event()
+    node.bucket.on_list = looked.set
+    request = wire.CommitRequest(unsigned(1), [bytes(block)])
+    stage(node.staging.directory, PROJECT, block, body)
+    async with asyncio.TaskGroup() as group:
+        committing = group.create_task(node.journal.commit(PROJECT, Seq(1), request))
+        await looked.wait()
+        await written(node, 2)
+        await node.clock.sleep(11)
+        work = group.create_task(node.uploads.run())
+        assert (await committing).outcome == "unknown"
+        work.cancel()
+    assert journal_key(PROJECT, Seq(1)) not in node.bucket.objects
 
 
 async def test_peers_are_told_of_what_counts_as_empty_here_besides_the_newest(
