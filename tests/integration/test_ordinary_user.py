@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,13 @@ lucidnode umount "$HOME/drive"
 test -z "$(ls -A "$HOME/drive")"
 lucidnode exit
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a directory that ordinary users reach: a run of pytest that begins closes its own to them."""
+    with tempfile.TemporaryDirectory(prefix="lucid-user-") as folder:
+        yield Path(folder)
 
 
 def as_user(station: Workstation, user: int, script: str, setting: str = "") -> Ended:
