@@ -167,7 +167,7 @@ class BucketHealth:
             if self._told_at < begun_at:
                 self._told_at = self._clock.boot()
                 silent = Unreachable("The bucket does not answer", "check the network")
-                self._failed("size", silent, self._told_at - begun_at)
+                self._failed("get", silent, self._told_at - begun_at)
                 self._show()
 
     def _lapse(self) -> None:

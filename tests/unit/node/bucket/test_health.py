@@ -159,6 +159,25 @@ def test_a_bucket_that_is_away_or_silent_is_told_within_five_seconds(
     on_virtual_time(scene)
 
 
+def test_a_silent_bucket_that_answers_again_but_fails_is_an_alert_without_a_break(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings += ["does not answer", "cannot be used now"]
+
+    async def scene(ward: Ward) -> None:
+        ward.store.hangs = True
+        await ward.until(True, 5.2)
+        ward.store.hangs, ward.store.reads = False, Unavailable("It cannot be used now")
+        for _ in range(150):
+            await ward.clock.sleep(0.1)
+            assert ward.words
+        assert ward.words == ["It cannot be used now. It is tried again by itself."]
+        ward.store.reads = None
+        await ward.until(False, 6)
+
+    on_virtual_time(scene)
+
+
 def test_one_failure_among_good_answers_is_nobodys_business() -> None:
     async def scene(ward: Ward) -> None:
         for _ in range(20):
