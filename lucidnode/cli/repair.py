@@ -27,6 +27,7 @@ from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
 from lucidnode.fs.project_home import open_replica, project_directory, take_back_lost
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.bucket.keys import journal_key
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.facts import DaemonFacts
@@ -148,6 +149,9 @@ async def _repair(
                 lost = others.unheard
             elif not wants_new_start:
                 return
+        elif findings.taken:
+            click.echo(_said(access.name, findings))
+            raise click.ClickException(_taken(access.name, project, findings.taken))
         elif wants_put_back:
             click.echo(_said(access.name, findings))
             if findings.gap and not findings.can_put_back:
@@ -159,7 +163,7 @@ async def _repair(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
                     f"without them; `lucidnode repair {shlex.quote(access.name)}` starts again from the bucket"
                 )
-            confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
+            confirm(f"Put {_entries(findings.lost)} back into the bucket, for everybody?", yes=yes)
             try:
                 done = await _patiently(
                     lambda: put_back(client.journal, client.blocks, access, replica, findings.lost)
@@ -184,7 +188,7 @@ async def _repair(
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
-                f"Kept here: {_entries(findings)}. `lucidnode repair {shlex.quote(access.name)} --put-back` puts "
+                f"Kept here: {_entries(findings.lost)}. `lucidnode repair {shlex.quote(access.name)} --put-back` puts "
                 "that back for everybody; starting again gives it up."
             )
         else:
@@ -212,7 +216,7 @@ async def _repair(
 def _tell(findings: Findings, done: PutBack, replica: Replica) -> None:
     blocks = f", and {_blocks(done.blocks)} of files" if done.blocks else ""
     rest = "" if done.bare else " Nothing else needs to be done."
-    click.echo(f"Put back: {_entries(findings)}{blocks}.{rest}")
+    click.echo(f"Put back: {_entries(findings.lost)}{blocks}.{rest}")
     if done.bare:
         click.echo(
             "Of these files a block is gone from the bucket, and from every workstation that "
@@ -282,7 +286,7 @@ def _said(name: str, findings: Findings) -> str:
     if findings.gap:
         return (
             f"{name} stands on journal entry {findings.head}, and the bucket has it, but no longer "
-            f"{_entries(findings)} before it as this workstation has seen them."
+            f"{_entries(findings.lost)} before it as this workstation has seen them."
         )
     common = f"the newest that both have is {findings.common}" if findings.common else "none"
     return (
@@ -299,12 +303,25 @@ def _judged(name: str, findings: Findings) -> str:
     )
 
 
-def _entries(findings: Findings) -> str:
+def _taken(name: str, project: ProjectId, taken: Sequence[Seq]) -> str:
+    keys = journal_key(project, taken[0])
+    if taken[1:]:
+        keys += f" to {journal_key(project, taken[-1])}"
+    command = f"lucidnode repair {shlex.quote(name)}"
+    return (
+        f"nothing can be put back on top of {_entries(taken)}, which others made in the place of what "
+        f"the bucket had lost. Have whoever runs the bucket take {keys} away: then "
+        f"`{command} --put-back` puts all back here, and `{command}` on the workstations of those others "
+        "keeps what is in theirs"
+    )
+
+
+def _entries(seqs: Sequence[Seq]) -> str:
     rows: list[list[Seq]] = []
-    for seq in findings.lost:
+    for seq in seqs:
         if rows and rows[-1][-1] == seq - 1:
             rows[-1].append(seq)
         else:
             rows.append([seq])
     said = ", ".join(f"{row[0]} to {row[-1]}" if row[1:] else f"{row[0]}" for row in rows)
-    return f"journal {'entries' if findings.lost[1:] else 'entry'} {said}"
+    return f"journal {'entries' if seqs[1:] else 'entry'} {said}"

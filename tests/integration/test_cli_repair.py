@@ -44,12 +44,12 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         b.ok("umount", at_b)
         blocks = a.folder / "bucket" / "p" / project / "block"
         older = contents_below(blocks)
-        for name in ("two", "three"):
+        for name in ("two", "three", "four"):
             (at_a / name).write_text(name)
         kept = {path.name: path.read_bytes() for path in sorted(journal.iterdir())}
 
         # First: nobody has gone on, and what was lost is put back, with the blocks of the files.
-        shared = len(kept) - 2
+        shared = len(kept) - 3
         newer = contents_below(blocks)
         for path in newer.keys() - older.keys():
             path.unlink()
@@ -62,7 +62,7 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         assert "--put-back` puts that back" in refused.out
         assert len(list(journal.iterdir())) == shared, "nothing is changed unasked"
         said = a.unlocked("repair", project, "--put-back", "--yes").out
-        assert "2 blocks of files" in said
+        assert "3 blocks of files" in said
         assert contents_below(blocks) == newer
         assert {path.name: path.read_bytes() for path in sorted(journal.iterdir())} == kept
         assert "nothing to repair" in a.unlocked("repair", "demo", "--put-back", "--yes").out
@@ -90,15 +90,23 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         a.ok("umount", at_a)
         refused = a.run("repair", "demo", "--put-back", "--yes", "--passphrase-file", a.words)
         assert "nothing can be put back" in refused.err
+
+        # Had the bucket kept what came last, nobody could put the rest back below that now.
+        last = list(kept)[-1]
+        (journal / last).write_bytes(kept[last])
+        refused = a.run("repair", "demo", "--put-back", "--yes", "--passphrase-file", a.words)
+        assert f"take p/{project}/journal/{list(kept)[shared]} away" in refused.err
+        (journal / last).unlink()
         said = a.unlocked("repair", "demo", "--yes").out
         assert "stands on the bucket's history again" in said
         assert "kept: three" in said
+        assert "kept: four" in said
         assert "kept: two (conflict" in said
         a.unlocked("mount", "demo", at_a, "--durability", "cloud")
-        until(lambda: len(list(at_b.iterdir())) == 4)
+        until(lambda: len(list(at_b.iterdir())) == 5)
         contents = sorted(path.read_text() for path in at_b.iterdir())
         assert contents == sorted(path.read_text() for path in at_a.iterdir())
-        assert contents == ["1", "of b", "three", "two"]
+        assert contents == ["1", "four", "of b", "three", "two"]
 
         def alerts() -> list[object]:
             return [alert for each in (a, b) for alert in each.status()["alerts"]]

@@ -30,6 +30,8 @@ class Findings:
     *gap*: the bucket has *head*, but not all before it as they were seen here; *lost* are these, not
     always in a row. To put them back is what mends that: who starts again makes nothing of all that
     was built on them, and gets no further than *common* if something is *absent*, and not exchanged.
+    *taken* are entries of the studio that were made in the places of others since then: nothing that
+    is absent can be put back on top of them, as long as they lie there.
     """
 
     head: Seq
@@ -39,6 +41,7 @@ class Findings:
     can_put_back: bool = False
     gap: bool = False
     absent: bool = False
+    taken: tuple[Seq, ...] = ()
 
 
 async def examine(journal: RepairJournal, access: RepairAccess, head: Head) -> Findings:
@@ -88,9 +91,29 @@ async def _gap(journal: RepairJournal, access: RepairAccess, head: Seq) -> Findi
     if not lost:
         return Findings(head, stands=True)
     common = Seq(lost[0] - 1)
+    taken = await _taken_before(journal, project, lost[0]) if absent else ()
     return Findings(
-        head, False, common, tuple(lost), can_put_back=are_kept, gap=True, absent=absent
+        head,
+        False,
+        common,
+        tuple(lost),
+        can_put_back=are_kept and not taken,
+        gap=True,
+        absent=absent,
+        taken=taken,
     )
+
+
+async def _taken_before(journal: RepairJournal, project: ProjectId, lost: Seq) -> tuple[Seq, ...]:
+    """Return the entries right before *lost* that are others than those kept here, lowest first."""
+    taken: list[Seq] = []
+    for number in range(lost - 1, max(0, lost - LOOKED_AT_ENTRIES), -1):
+        kept = await journal.kept(project, Seq(number))
+        there = await journal.entry(project, Seq(number))
+        if kept is None or there is None or entry_hash(kept) == there.hash:
+            break
+        taken.insert(0, Seq(number))
+    return tuple(taken)
 
 
 def _is_nobodys(access: RepairAccess, seq: Seq, there: Slot | None) -> bool:

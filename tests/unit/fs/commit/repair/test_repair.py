@@ -233,6 +233,26 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     assert (await office.examined(office.a)).stands
 
 
+async def test_a_gap_behind_what_another_made_in_the_place_of_a_lost_entry_names_that(
+    office: Office,
+) -> None:
+    """Nothing can be put back on top of it; without it all can."""
+    await office.commit(office.a, b"one", b"two", b"three", b"four", b"five")
+    before = dict(office.bucket.entries)
+    office.lose(2, 3, 4, 5)
+    await office.commit(office.b, b"other")
+    office.bucket.entries[5] = before[5]
+    findings = await office.examined(office.a)
+    assert (findings.lost, findings.taken) == ((Seq(3), Seq(4)), (Seq(2),))
+    assert findings.gap
+    assert not findings.can_put_back
+    office.lose(2)
+    findings = await office.examined(office.a)
+    assert (findings.lost, findings.taken) == ((Seq(2), Seq(3), Seq(4)), ())
+    await office.put_back(office.a, findings.lost)
+    assert office.bucket.entries == before
+
+
 async def test_an_older_entry_that_the_daemon_knows_to_be_lost_is_put_back(office: Office) -> None:
     names = [b"f%d" % number for number in range(LOOKED_AT_ENTRIES + 8)]
     await office.commit(office.a, *names)
