@@ -81,7 +81,7 @@ class ObjectBucket:
             self._asked("GET", key, headers=headers) as answer,
         ):
             if answer.status not in {200, 206}:
-                raise await self._said_no(answer, NotThere, *((Corrupt,) if span else ()))
+                raise await self._said_no(answer, NotThere, Archived, *((Corrupt,) if span else ()))
             if span is None:
                 return await self._body(answer, self._whole(answer, key), limit)
             return await self._body(answer, self._part(answer, span), limit)
@@ -93,7 +93,7 @@ class ObjectBucket:
             self._asked("GET", key, headers={}) as answer,
         ):
             if answer.status not in {200, 206}:
-                raise await self._said_no(answer, NotThere)
+                raise await self._said_no(answer, NotThere, Archived)
             size = self._whole(answer, key)
             hasher = blake3()
             body: bytes | bytearray
@@ -171,7 +171,7 @@ class ObjectBucket:
                 self._check_shape(answer)
                 return 0
             if answer.status != 416:
-                error = await self._said_no(answer, NotThere)
+                error = await self._said_no(answer, NotThere, Archived)
                 if isinstance(error, NotThere):
                     return None
                 raise error
@@ -298,7 +298,7 @@ class ObjectBucket:
     def _meaning(self, refusal: Refusal, *settled: type[NodeError]) -> NodeError:
         """Return what *refusal* means. Of the object it tells only what is *settled* by it."""
         error = refusal.error(self._name)
-        if isinstance(error, NotThere | Corrupt) and not isinstance(error, (Archived, *settled)):
+        if isinstance(error, NotThere | Corrupt) and not isinstance(error, settled):
             return Unavailable(f"The {self._name} cannot be used now: {refusal.words}.")
         return error
 

@@ -45,6 +45,7 @@ from lucidnode.node.bucket.refusal import Refusal
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
+    Corrupt,
     NodeError,
     NotThere,
     Refused,
@@ -114,7 +115,11 @@ class HostileBucket:
                 return
             case Answer():
                 meaning = _meaning(fault)
-                raise Unavailable(str(meaning)) if isinstance(meaning, NotThere) else meaning
+                raise (
+                    Unavailable(str(meaning))
+                    if isinstance(meaning, NotThere | Corrupt)
+                    else meaning
+                )
             case FlipSent():
                 raise Unavailable("the store refuses a body that was damaged on its way")
             case Late(seconds):
@@ -178,7 +183,7 @@ class HostileBucket:
         fault = await self._meets("list", prefix)
         if isinstance(fault, Answer):
             meaning = _meaning(fault)
-            raise Unavailable(str(meaning)) if isinstance(meaning, NotThere) else meaning
+            raise Unavailable(str(meaning)) if isinstance(meaning, NotThere | Corrupt) else meaning
         call = f"list {after} {limit}"
         found = await self._answered(
             call, prefix, fault, lambda: self._inner.list(prefix, after, limit)

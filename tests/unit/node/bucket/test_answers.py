@@ -182,7 +182,11 @@ async def test_a_redirect_to_nonsense_is_a_redirect(location: str) -> None:
         (400, "BadDigest", {}),
         (400, "RequestTimeout", {}),
         (416, "InvalidRange", {"part": Corrupt}),
-        (403, "InvalidObjectState", everywhere(Archived)),
+        (
+            403,
+            "InvalidObjectState",
+            everywhere(Archived, list=Unavailable, put=Unavailable, delete=Unavailable),
+        ),
         (403, "AccessDenied", DENIED),
         (403, "ExpiredToken", DENIED),
         (400, "ExpiredToken", DENIED),
