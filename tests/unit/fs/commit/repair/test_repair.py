@@ -21,7 +21,7 @@ from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.wire import BlocksPutBack, CommitReply
+from lucidnode.node.client.wire import BlocksPutBack, CommitReply, Slot
 
 
 class KeepingDaemon(Daemon):
@@ -34,6 +34,18 @@ class KeepingDaemon(Daemon):
         self.forgot = 0
         self.held: set[bytes] = set()
         self.order: list[bytes | int] = []
+        self.proven_since: list[Seq] = []
+        """What was proven since it forgot what was kept."""
+        self.unanswered = 0
+        """Proofs of then that get no answer."""
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        if self.forgot:
+            if self.unanswered:
+                self.unanswered -= 1
+                raise Unavailable("no answer now")
+            self.proven_since.append(seq)
+        return await super().proven(project, seq)
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return self.seen.get(seq)
@@ -363,6 +375,23 @@ async def test_who_starts_again_keeps_what_others_never_got(office: Office) -> N
         "shots/packed": b"packed bytes".ljust(4096, b"\0"),
     }
     assert (await office.examined(a)).stands
+
+
+async def test_what_a_new_start_counted_as_damaged_is_noted_for_when_another_puts_it_back(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    """The daemon takes note of what is damaged by a proof only; without it nobody here hears of that."""
+    expected_warnings.append("counts as empty")
+    await office.commit(office.a, b"one", b"two", b"three")
+    for number in (1, 2):
+        body = office.bucket.entries[number]
+        office.bucket.entries[number] = body[:-1] + bytes([body[-1] ^ 1])
+    daemon = office.daemon(office.a)
+    daemon.unanswered = 1
+    starting = asyncio.ensure_future(office.start_again(office.a, (Seq(1), Seq(2))))
+    await office.clock.until(starting.done)
+    assert sorted(starting.result()) == ["one", "two"]
+    assert sorted(daemon.proven_since) == [1, 2]
 
 
 async def test_a_repair_that_fails_leaves_everything_as_it_was(office: Office) -> None:
