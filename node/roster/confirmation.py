@@ -55,6 +55,8 @@ class LogConfirmation:
         self._clock = clock
         self._due_at = 0.0
         self._turn = 0
+        self._changed: set[Seq] = set()
+        """Numbers that are proven to hold something else than was read, when they were last seen."""
 
     @property
     def is_due(self) -> bool:
@@ -73,7 +75,8 @@ class LogConfirmation:
         """See whether the bucket still holds what was read from it. Raises Unavailable.
 
         All by its listing; by themselves the newest item, one of the others, and the first of those
-        that count for nothing and on which nobody has built.
+        that count for nothing and on which nobody has built. And the first that was changed, while
+        there are such: what the others show says nothing of it.
         """
         async with self._looking:
             newest = len(self._log.reader.log)
@@ -81,6 +84,7 @@ class LogConfirmation:
             looked_at = {newest, self._turn}
             if (first_void := self._log.reader.last_entry() + 1) <= newest:
                 looked_at.add(first_void)
+            looked_at.update(sorted(self._changed)[:1])
             self._due_at = self._clock.boot() + (
                 VOID_INTERVAL_S if first_void in looked_at else CONFIRM_INTERVAL_S
             )
@@ -88,7 +92,8 @@ class LogConfirmation:
             for seq in map(Seq, sorted(looked_at)):
                 if not await self._stands(seq):
                     doubtful.add(seq)
-            if not doubtful or await self._restored(sorted(doubtful)):
+            is_whole = not doubtful or await self._restored(sorted(doubtful))
+            if is_whole and not self._changed:
                 self._alerts.end("roster-history")
 
     async def _unlisted(self) -> set[Seq]:
@@ -104,7 +109,9 @@ class LogConfirmation:
         return {Seq(n) for n in range(1, newest + 1) if roster_key(Seq(n)) not in names}
 
     async def _stands(self, seq: Seq) -> bool:
-        return await self._slots.stands(seq, fits(self._log.reader.log[seq - 1]))
+        stands = await self._slots.stands(seq, fits(self._log.reader.log[seq - 1]))
+        (self._changed.discard if stands else self._changed.add)(seq)
+        return stands
 
     async def _restored(self, doubtful: Sequence[Seq]) -> bool:
         """Put back what the bucket has lost of the numbers *doubtful*; return whether all is well.
@@ -120,6 +127,8 @@ class LogConfirmation:
             if seq > self._log.reader.last_entry():
                 # Nobody has built on this: it was cleared away, or never was what we were shown.
                 await self._log.drop_voids()
+                last = self._log.reader.last_entry()
+                self._changed = {each for each in self._changed if each <= last}
                 return True
             if await self._is_absent(seq):
                 await self._put_back(seq, self._log.reader.log[seq - 1])

@@ -163,6 +163,15 @@ async def rounds(scene: Scene, service: RosterService, count: int = 3) -> None:
                 await asyncio.sleep(0)
 
 
+async def until(scene: Scene, service: RosterService, holds: Callable[[], bool]) -> None:
+    """Wait until *holds* while *service* runs, for twenty minutes of the scene's clock at most."""
+    end = scene.clock.now + 1200
+    while not holds():
+        assert scene.clock.now < end
+        service.look_soon()
+        await asyncio.sleep(0)
+
+
 # -- an ordinary log -----------------------------------------------------------------------------
 
 
@@ -578,6 +587,31 @@ async def test_an_exchanged_entry_is_an_alert_and_changes_nothing_here(
         await service.append(Seq(4), scene.studio.entries[3])
     assert roster_key(Seq(4)) not in scene.bucket.objects
     expected_warnings.append("The bucket shows another log")
+
+
+async def test_that_an_older_entry_is_exchanged_is_told_until_it_is_back(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """However many other numbers are found right meanwhile, one after the other."""
+    for _ in range(3):
+        scene.studio.join()
+    service = await scene.known()
+    right = dict(scene.bucket.objects)
+    wrong = [Seq(3), Seq(5)]
+    for seq in wrong:
+        scene.bucket.objects[roster_key(seq)] = right[roster_key(Seq(2))]
+    async with running(service):
+        await until(scene, service, lambda: "roster-history" in scene.topics())
+        end = scene.clock.now + 600
+        await until(
+            scene, service, lambda: "roster-history" not in scene.topics() or scene.clock.now > end
+        )
+        for seq in wrong:
+            assert f"number {seq} was deleted or exchanged" in scene.cause("roster-history")
+            scene.bucket.objects[roster_key(seq)] = right[roster_key(seq)]
+            await until(scene, service, lambda seq=seq: f"number {seq} " not in scene.causes())  # type: ignore[misc]
+    assert "roster-history" not in scene.topics()
+    expected_warnings += ["The bucket shows another log", "is not the entry", "that is no entry"]
 
 
 async def test_nothing_is_appended_on_top_of_a_lost_entry(
