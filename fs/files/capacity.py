@@ -40,16 +40,18 @@ def capacity(used_bytes: int, used_files: int, quota: Quota) -> Capacity:
     unit = _MIN_UNIT_BYTES
     while -(-used_bytes // unit) + _FREE_BYTES // unit > _MAX_UNITS:
         unit *= 2
-    units = -(-used_bytes // unit) + _FREE_BYTES // unit
+    used = -(-used_bytes // unit)
     free = available = _FREE_BYTES // unit
     if limit := quota.hard or quota.soft:
-        # Of the limit and not of what is used and free, each rounded: it stays while files grow.
-        units = min(units, max(-(-limit // unit), -(-used_bytes // unit)))
-        free = min(free, max(limit - used_bytes, 0) // unit)
-        available = min(free, max((quota.soft or limit) - used_bytes, 0) // unit)
+        # From the limit in whole units, so that the size stays what it is while files grow to the last
+        # of its bytes.
+        if used_bytes <= limit:
+            used = min(used, max(limit // unit, 1))
+        free = min(free, max(limit // unit - used, 0))
+        available = min(free, max((quota.soft or limit) // unit - used, 0))
     return Capacity(
         unit=unit,
-        units=units,
+        units=used + free,
         free_units=free,
         available_units=available,
         files=_MAX_UNITS,
