@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
+from typing import Any
 
+import pytest
 from file_layer_fixture import BLOCK, FileLayer, file_layer
 
+from lucidnode.fs.channel import device
 from lucidnode.fs.read.read_ahead import FIRST_WINDOW_BYTES
 from lucidnode.fs.replica.inode import InodeNo
 
@@ -76,11 +79,20 @@ async def test_what_was_fetched_ahead_is_known_to_the_channel_before_it_is_read(
         assert len(layer.daemon.asked) == len(set(layer.daemon.asked)) < BLOCKS
 
 
-async def test_nothing_is_published_that_a_mount_before_has_left_open(tmp_path: Path) -> None:
-    handles = []
+async def test_nothing_is_published_that_a_mount_before_has_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles, taken = [], list[bool]()
+
+    def noted(*asked: Any, publish: Callable[..., bool] = device.publish) -> bool:
+        taken.append(publish(*asked))
+        return taken[-1]
+
+    monkeypatch.setattr(device, "publish", noted)
     for size in (2 * BLOCK, 3 * BLOCK):
         async with read_anew(tmp_path / str(size), cold=False, size=size) as (layer, ino, handle):
             published = partial(is_all_published, layer, ino, handle, size)
             await read_until(published, layer, handle)
             handles.append(handle)
     assert handles[0] == handles[1]
+    assert all(taken), "under the number of a handle was a file of another size"
