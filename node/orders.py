@@ -13,6 +13,7 @@ from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.kept import mounted
 from lucidnode.node.config import load_credentials
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.mounts import MountTable
@@ -109,7 +110,8 @@ class Orders:
 
     async def exit(self) -> None:
         """End the daemon. Raises Refused while a project is mounted."""
-        mounted = [mount.hello.mountpoint for mount in self._mounts]
-        if mounted:
-            raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
+        known = [mount.hello.mountpoint for mount in self._mounts]
+        there = await asyncio.to_thread(mounted, self._home, known)
+        if there:
+            raise Refused(f"still mounted: {', '.join(there)}; run `lucidnode umount` first")
         self._stop()

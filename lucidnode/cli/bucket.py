@@ -23,6 +23,7 @@ from lucidnode.cli.node_key_at_hand import have_node_key
 from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_line, size
 from lucidnode.cli.progress import spinner, work_left
 from lucidnode.cli.secrets_input import passphrase_file
+from lucidnode.cli.unmounting import require_unmounted
 from lucidnode.new_studio import BucketSpec
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import load_config
@@ -198,11 +199,9 @@ def _copy(home: Path, place: BucketSpec, *, wants_json: bool) -> None:
 
 
 def _require_idle(home: Path, *, may_wait: bool) -> None:
-    """Raise Refused while anything is mounted, or work waits for the old bucket unless it *may_wait*."""
+    """Raise MountPointBusy while anything is mounted, Refused if work waits here, unless it *may_wait*."""
     status = asyncio.run(facts_if_running(home, "status"))
-    if status is not None and status["mounts"]:
-        where = status["mounts"][0]["mountpoint"]
-        raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
+    require_unmounted(home, status)
     if status is None and not may_wait:
         raise Refused(
             "no daemon runs that could say whether work waits here: run `lucidnode daemon` first"

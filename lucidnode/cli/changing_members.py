@@ -23,6 +23,7 @@ from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.cli.secrets_input import passphrase_file
+from lucidnode.cli.unmounting import require_unmounted
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.bucket.credentials import Credentials
@@ -265,9 +266,7 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     home: Path = context.obj
     mine, socket = unlocked(home, passphrase_file)
     status = asyncio.run(facts(home, "status"))
-    if status["mounts"]:
-        where = status["mounts"][0]["mountpoint"]
-        raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
+    require_unmounted(home, status)
     if waiting := status["uploads"]["blocks"]:
         raise Refused(
             f"{counted(waiting, 'block')} of what was written here did not reach the bucket yet: "

@@ -31,7 +31,7 @@ from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.cli.status_answers import moving_cells, status_answers
-from lucidnode.fs.errors import MountPointBusy
+from lucidnode.cli.unmounting import require_unmounted
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Refused, Unavailable
@@ -53,17 +53,13 @@ def exit_command(home: Path) -> None:
       lucidnode umount ~/demo && lucidnode exit
     """
     status = asyncio.run(facts_if_running(home, "status"))
+    require_unmounted(home, status)
     process = daemon_process(home)
     if status is None or process is None:
         # One that died may be about to come back.
         had_keeper = end_daemon_keeper(home)
         click.echo("the daemon has stopped" if had_keeper else "no daemon runs here", err=True)
         return
-    if status["mounts"]:
-        where = [mount["mountpoint"] for mount in status["mounts"]]
-        raise MountPointBusy(
-            f"still mounted: {', '.join(where)}; run `lucidnode umount {where[0]}` first"
-        )
     asyncio.run(_ask_to_exit(home / SOCKET_FILE))
     with spinner("stopping the daemon…"):
         if not process.ends_within(_EXIT_S):

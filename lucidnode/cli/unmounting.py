@@ -25,7 +25,7 @@ from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
-from lucidnode.node.client.kept import mount_keepers
+from lucidnode.node.client.kept import mount_keepers, mounted
 
 _LOOK_INTERVAL_S = 0.25
 _REPORT_INTERVAL_S = 1.25
@@ -60,6 +60,15 @@ def umount_command(home: Path, directory: Path, forget: bool) -> None:
         click.echo("it comes back no more", err=True)
     elif persistent_mounts.comes_back(home, mountpoint):
         click.echo("it comes back at the next start; --forget takes it off the list", err=True)
+
+
+def require_unmounted(home: Path, status: dict[str, Any] | None) -> None:
+    """Raise MountPointBusy while anything is mounted; *status* is what a daemon says, if one runs."""
+    there = mounted(home, [each["mountpoint"] for each in status["mounts"]] if status else [])
+    if there:
+        raise MountPointBusy(
+            f"still mounted: {', '.join(there)}; run `lucidnode umount {shlex.quote(there[0])}` first"
+        )
 
 
 def _unmount_drained(home: Path, mountpoint: Path) -> None:

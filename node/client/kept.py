@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 MOUNT_KEEPER_FILE = "mount.keeper"
@@ -25,6 +26,16 @@ def is_held(lock: Path) -> bool:
 def mount_keepers(home: Path) -> list[Path]:
     """Return the locks of all mounts that *home* has had."""
     return sorted((home / "projects").glob(f"*/{MOUNT_KEEPER_FILE}"))
+
+
+def mounted(home: Path, known: Iterable[str]) -> list[str]:
+    """Return the mount points of *home*: those that its daemon says it has *known*, and those kept.
+
+    A mount that looks for a daemon which has just begun to serve is there, though that daemon does
+    not know it yet.
+    """
+    kept = [point for pid, point in map(holder, mount_keepers(home)) if pid is not None]
+    return list(dict.fromkeys([*known, *kept]))
 
 
 def holder(lock: Path) -> tuple[int | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -23,6 +24,9 @@ from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.fs.kernel.mountpoint import mounted_at
+from lucidnode.node.client.daemon_socket.client import DaemonClient
+from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
+from lucidnode.node.client.errors import Refused
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -142,6 +146,34 @@ def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
     station.ok("umount", drive)
     station.ok("exit")
     until(lambda: not station.processes())
+
+
+def test_a_mount_that_a_new_daemon_does_not_know_yet_is_mounted_for_who_would_end_it(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "plan", b"of today")
+    with stopped(server(station, "mount-process")):
+        os.kill(server(station, "daemon"), signal.SIGKILL)
+        until(lambda: station.run("status").code == Exit.OK, BACK_S)
+        assert station.status()["mounts"] == []
+        for words in (
+            ["exit"],
+            ["config", "set", "cache.place", station.folder / "elsewhere"],
+            ["leave", "--yes", "--passphrase-file", station.words],
+        ):
+            refused = station.run(*words)
+            assert refused.code == Exit.MOUNT_POINT
+            assert f"still mounted: {drive}" in refused.line
+        with pytest.raises(Refused, match="still mounted"):
+            asyncio.run(told_to_exit(station.home))
+    until(lambda: len(station.status()["mounts"]) == 1, BACK_S)
+    assert (drive / "plan").read_bytes() == b"of today"
+
+
+async def told_to_exit(home: Path) -> None:
+    """Tell the daemon of *home* to end, as a command does that has looked a moment before."""
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        await client.orders.give("exit")
 
 
 LOST_ITS_SERVER = {errno.ECONNABORTED, errno.ENOTCONN, errno.ESTALE}
