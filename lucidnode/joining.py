@@ -35,7 +35,7 @@ from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.config import save_config
 from lucidnode.node.journal import register
 from lucidnode.node.journal.log_slots import AGAIN_S, LASTING_S, LogSlots, Unchained
-from lucidnode.node.roster.slots import fits, is_gap, read_all, roster_slots
+from lucidnode.node.roster.slots import is_gap, read_all, roster_slots, take_next
 
 _COMMIT_S = 30.0
 """Seconds for which one entry is tried before nobody knows whether it is there."""
@@ -147,8 +147,7 @@ async def join_log(
         if await is_gap(bucket, reader):
             raise Unavailable(_BROKEN_LOG)
         deadline = clock.boot() + _COMMIT_S
-        below = fits(reader.log[-1])
-        match await slots.take(Seq(roster.head + 1), entry, below, deadline):
+        match await take_next(slots, reader, entry, deadline):
             case register.Committed():
                 return
             case register.Lost():

@@ -130,6 +130,14 @@ class RosterReader:
             number -= 1
         return Seq(number)
 
+    def unconfirmed(self) -> list[Seq]:
+        """Return the numbers behind the last entry that the next entry would say nothing of.
+
+        It names the item below it, and a stand-in names nothing: what else counts for nothing there
+        may have been an entry for whoever wrote the next one.
+        """
+        return [Seq(number) for number in range(self.last_entry() + 1, len(self.log))]
+
     def up_to(self, seq: Seq) -> RosterReader:
         """Return a reader that has read the log up to *seq* and no further."""
         reader = RosterReader(self._genesis)

@@ -216,14 +216,17 @@ class LogSlots:
             if self._foreign.get(seq) is not None:
                 return
 
-    async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
+    async def stands(
+        self, seq: Seq, fits: Callable[[bytes], bool], *, anew: bool = False
+    ) -> bool:
         """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
 
-        Slot 0, before the first entry, always stands. Raises Unavailable.
+        Seen within the last FRESH_S is enough unless it has to be seen *anew*. Slot 0, before the
+        first entry, always stands. Raises Unavailable.
         """
         if seq == 0:
             return True
-        if self._stood_just_now(seq, fits):
+        if not anew and self._stood_just_now(seq, fits):
             return True
         asked_at = self._clock.boot()
         seen: SlotContent | None

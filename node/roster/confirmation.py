@@ -63,9 +63,11 @@ class LogConfirmation:
         """Whether it is time to look."""
         return self._clock.boot() >= self._due_at
 
-    def look_soon(self) -> None:
-        """Have it due now: the bucket shows another log."""
+    def look_soon(self, seq: Seq) -> None:
+        """Have it due now, and *seq* looked at: the bucket shows another log there."""
         self._due_at = 0.0
+        if seq <= len(self._log.reader.log):
+            self._changed.add(seq)
 
     def look_for_voids(self) -> None:
         """Have it due in VOID_INTERVAL_S at the latest: something new counts for nothing."""
@@ -75,8 +77,8 @@ class LogConfirmation:
         """See whether the bucket still holds what was read from it. Raises Unavailable.
 
         All by its listing; by themselves the newest item, one of the others, and the first of those
-        that count for nothing and on which nobody has built. And the first that was changed, while
-        there are such: what the others show says nothing of it.
+        that count for nothing and on which nobody has built. And the first and the last that were
+        changed, while there are such: what the others show says nothing of them.
         """
         async with self._looking:
             newest = len(self._log.reader.log)
@@ -84,7 +86,8 @@ class LogConfirmation:
             looked_at = {newest, self._turn}
             if (first_void := self._log.reader.last_entry() + 1) <= newest:
                 looked_at.add(first_void)
-            looked_at.update(sorted(self._changed)[:1])
+            if self._changed:
+                looked_at |= {min(self._changed), max(self._changed)}
             self._due_at = self._clock.boot() + (
                 VOID_INTERVAL_S if first_void in looked_at else CONFIRM_INTERVAL_S
             )
@@ -116,11 +119,13 @@ class LogConfirmation:
     async def _restored(self, doubtful: Sequence[Seq]) -> bool:
         """Put back what the bucket has lost of the numbers *doubtful*; return whether all is well.
 
-        An emptied bucket stays empty, it may be so for a reason; what was exchanged stays as it is.
+        An emptied bucket stays empty, it may be so for a reason; what was exchanged stays as it is,
+        and nothing is put back behind it.
         """
         if not await self._stands(Seq(1)):
             self._report_history(Seq(1))
             return False
+        is_whole = True
         for seq in doubtful:
             if await self._stands(seq):
                 continue
@@ -129,13 +134,15 @@ class LogConfirmation:
                 await self._log.drop_voids()
                 last = self._log.reader.last_entry()
                 self._changed = {each for each in self._changed if each <= last}
-                return True
+                return is_whole
+            if not is_whole:
+                continue
             if await self._is_absent(seq):
                 await self._put_back(seq, self._log.reader.log[seq - 1])
             if not await self._stands(seq):
                 self._report_history(seq)
-                return False
-        return True
+                is_whole = False
+        return is_whole
 
     def _report_history(self, seq: Seq) -> None:
         self._alerts.begin(

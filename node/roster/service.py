@@ -33,7 +33,14 @@ from lucidnode.node.journal.log_slots import SlotOutcome, Unchained
 from lucidnode.node.roster.confirmation import LogConfirmation
 from lucidnode.node.roster.known_log import KnownLog
 from lucidnode.node.roster.peer_heads import PeerHeads, RosterHead
-from lucidnode.node.roster.slots import LogChanged, fits, is_gap, read_all, roster_slots
+from lucidnode.node.roster.slots import (
+    LogChanged,
+    fits,
+    is_gap,
+    read_all,
+    roster_slots,
+    take_next,
+)
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +174,8 @@ class RosterService:
                 raise unknown.error(
                     "whether the change arrived all the same is not known: look before you try again"
                 )
-            case Unchained():
+            case Unchained(seq=changed):
+                self._confirmation.look_soon(changed)
                 await self._confirmation.confirm()
                 raise Refused(
                     "the bucket does not hold the log of members as this workstation has read it, "
@@ -233,8 +241,8 @@ class RosterService:
             try:
                 try:
                     await self.refresh()
-                except LogChanged:
-                    self._confirmation.look_soon()
+                except LogChanged as error:
+                    self._confirmation.look_soon(error.seq)
                 if self._confirmation.is_due:
                     await self._confirmation.confirm()
                     async with self._looking:
@@ -251,7 +259,7 @@ class RosterService:
         except Unavailable as error:
             return register.Unknown(error)
         deadline = self._clock.boot() + _APPEND_S
-        return await self._slots.take(seq, body, fits(self._log.reader.log[-1]), deadline)
+        return await take_next(self._slots, self._log.reader, body, deadline)
 
     # -- whether the bucket still holds it ---------------------------------------------------
 

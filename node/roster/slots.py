@@ -24,9 +24,9 @@ from lucidnode.node.client.roster_entry import (
 )
 from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.journal.log_names import LogNames
-from lucidnode.node.journal.log_slots import LogSlots
+from lucidnode.node.journal.log_slots import LogSlots, SlotOutcome, Unchained
 from lucidnode.node.journal.object_shape import roster_shape
-from lucidnode.node.journal.register import SlotContent
+from lucidnode.node.journal.register import Committed, SlotContent, Unknown
 
 _BEHIND = 16
 """Objects behind the end of the log that are looked at."""
@@ -41,7 +41,11 @@ def roster_slots(bucket: Bucket, alerts: Alerts, clock: Clock, jitter: Jitter) -
 
 
 class LogChanged(Unavailable):
-    """The bucket no longer shows the log that was read from it: nothing more is read there."""
+    """The bucket no longer shows number *seq* as it was read from it: nothing more is read there."""
+
+    def __init__(self, seq: Seq) -> None:
+        super().__init__(f"the bucket shows another log of members than was read: number {seq}")
+        self.seq = seq
 
 
 def fits(item: bytes) -> Callable[[bytes], bool]:
@@ -69,16 +73,48 @@ async def read_next(slots: LogSlots, reader: RosterReader) -> None:
     """Have *reader* take in what the bucket holds behind its log.
 
     What is not authentic counts as void only once it is proven to lie there, behind the log that
-    was read: until then it is a bad answer. Raises NotThere at the end of the log, Unavailable,
-    LogChanged, and ForeignRoster for entry 1.
+    was read: until then it is a bad answer. And what is counts on top of voids only while all of
+    those stand. Raises NotThere at the end of the log, Unavailable, LogChanged, and ForeignRoster
+    for entry 1.
     """
     seq = Seq(len(reader.log) + 1)
     held = await slots.read(seq)
     if not _is_authentic(reader, held):
         held = await slots.prove(seq)
         if reader.log and not await slots.stands(Seq(seq - 1), fits(reader.log[-1])):
-            raise LogChanged(f"the bucket shows another log of members than up to number {seq - 1}")
+            raise LogChanged(Seq(seq - 1))
+    elif (changed := await _changed(slots, reader)) is not None:
+        raise LogChanged(changed)
     reader.read(stand_in(held.hash) if held.body is None else held.body)
+
+
+async def take_next(
+    slots: LogSlots, reader: RosterReader, body: bytes, deadline: float
+) -> SlotOutcome:
+    """Create *body* behind the log of *reader*, as `LogSlots.take`, on top of all that counts there.
+
+    The voids that the entry says nothing of are seen to stand before and after as well: else others
+    would read it on top of something else.
+    """
+    changed: Seq | None = None
+    outcome: SlotOutcome = Committed()
+    try:
+        if (changed := await _changed(slots, reader)) is None:
+            seq, below = Seq(len(reader.log) + 1), fits(reader.log[-1])
+            outcome = await slots.take(seq, body, below, deadline)
+            if outcome == Committed():
+                changed = await _changed(slots, reader)
+    except (Unavailable, Corrupt) as error:
+        return Unknown(error)
+    return outcome if changed is None else Unchained(changed)
+
+
+async def _changed(slots: LogSlots, reader: RosterReader) -> Seq | None:
+    """Return the first number that an entry would say nothing of and that is proven to be another."""
+    for seq in reader.unconfirmed():
+        if not await slots.stands(seq, fits(reader.log[seq - 1]), anew=True):
+            return seq
+    return None
 
 
 async def read_all(slots: LogSlots, reader: RosterReader) -> None:

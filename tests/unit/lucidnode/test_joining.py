@@ -139,6 +139,34 @@ async def test_nobody_joins_in_the_place_of_a_lost_entry() -> None:
     assert guest.is_member()
 
 
+async def test_nobody_joins_on_top_of_nonsense_that_has_become_an_entry(
+    expected_warnings: list[str],
+) -> None:
+    """Behind it stands more, of which alone the guest's entry would speak."""
+    guest = Guest()
+    before = list(guest.studio.entries)
+    guest.studio.entries += [b"<html>", b"<body>"]
+    guest.publish()
+    guest.studio.entries = before
+    guest.studio.project("trailer")
+    looks: list[str] = []
+
+    def exchanged(key: str) -> bytes | None:
+        looks.append(key)
+        if looks.count(roster_key(Seq(5))) == 1:  # all is read: now the guest would write
+            guest.bucket.objects[roster_key(Seq(3))] = guest.studio.entries[2]
+        return None
+
+    guest.bucket.fault = exchanged
+    with pytest.raises(Unavailable, match="puts it back"):
+        await guest.join()
+    guest.bucket.fault = lambda key: None
+    await guest.join()
+    assert guest.is_member()
+    assert len(guest.studio.roster().projects) == 1
+    expected_warnings.append("something that is no entry")
+
+
 async def test_who_joins_in_a_bucket_that_takes_nothing_hears_why() -> None:
     guest = Guest()
     guest.publish()

@@ -512,6 +512,100 @@ async def test_what_was_cleared_away_before_anybody_built_on_it_is_forgotten(
     expected_warnings += ["counts for nothing", "no entry of the log"]
 
 
+@pytest.mark.parametrize("is_seen_first", [True, False])
+async def test_nobody_builds_on_nonsense_that_has_become_an_entry(
+    scene: Scene, is_seen_first: bool, expected_warnings: list[str]
+) -> None:
+    """What stands on nonsense names the last of it alone: the others are looked at again.
+
+    Numbers 3 and 4 are nonsense when they are read here. 3 is cleared away, and somebody else, who
+    has not read it, creates a project in its place.
+    """
+    expected_warnings += ["counts for nothing", "no entry of the log"]
+    scene.studio.invite()
+    before = list(scene.studio.entries)
+    scene.studio.entries += [b"nonsense", b"more of it"]
+    service = await scene.known()
+    scene.studio.invite()
+    ours = scene.studio.entries.pop()
+    scene.studio.entries = before
+    scene.studio.project("trailer")
+    scene.studio.entries += [b"more of it"]
+    scene.bucket.objects.clear()
+    scene.publish()
+    if is_seen_first:
+        with pytest.raises(Refused, match="as this workstation has read it"):
+            await service.append(Seq(5), ours)
+        assert roster_key(Seq(5)) not in scene.bucket.objects
+    else:
+        scene.studio.entries.append(ours)  # another one's, who had read the same as we
+        scene.publish()
+    await rounds(scene, service, 80)
+    newcomer = verified(scene.studio.entries, scene.studio.ada.genesis)
+    assert list(service.current.projects) == list(newcomer.projects) != []
+    assert service.current.head_hash == newcomer.head_hash
+    assert "roster-history" not in scene.topics()
+
+
+async def test_what_became_an_entry_while_we_built_on_it_is_no_foundation(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """It is seen once more when ours is there: whoever reads ours reads it on top of something else."""
+    expected_warnings += ["counts for nothing", "no entry of the log"]
+    scene.studio.entries += [b"nonsense", b"more of it"]
+    service = await scene.known()
+    trunk = scene.studio.entries
+    scene.studio.invite()
+    ours = trunk.pop()
+    scene.studio.entries = trunk[:1]
+    scene.studio.project("trailer")
+    theirs = scene.studio.entries[1]
+
+    def exchanged(key: str, body: bytes | None) -> bytes | None:
+        if roster_key(Seq(4)) in scene.bucket.objects:
+            scene.bucket.objects[roster_key(Seq(2))] = theirs
+        return None
+
+    scene.bucket.fault = exchanged
+    with pytest.raises(Refused, match="as this workstation has read it"):
+        await service.append(Seq(4), ours)
+    await rounds(scene, service, 80)
+    assert len(service.current.projects) == len(service.current.invites) == 1
+    assert await service.entries() == [trunk[0], theirs, stand_in(entry_hash(trunk[2])), ours]
+    assert "roster-history" not in scene.topics()
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_an_entry_behind_nonsense_does_not_confirm_what_was_garbled_before_it(
+    scene: Scene, is_over: bool, expected_warnings: list[str]
+) -> None:
+    """The entry at 5 names the nonsense at 4 and says nothing of 2 and 3, which were read garbled.
+
+    If they still are, they count for nothing: that is what the bucket holds, as far as can be told.
+    """
+    expected_warnings += ["counts for nothing", "counts as empty"]
+
+    def garbled(key: str, body: bytes | None) -> bytes | None:
+        wanted = body is not None and key == roster_key(Seq(2))
+        return b"?" + body[1:] if wanted and body is not None else None
+
+    service = await scene.known()
+    scene.studio.join()
+    scene.studio.entries.append(b"nonsense")
+    scene.publish()
+    scene.bucket.fault = garbled
+    await service.refresh()
+    assert service.current.head == 4
+    if is_over:
+        scene.bucket.fault = None
+    scene.studio.invite()
+    scene.publish()
+    await rounds(scene, service, 80)
+    assert len(service.current.members) == (2 if is_over else 1)
+    assert len(service.current.invites) == 1
+    assert "roster-history" not in scene.topics()
+
+
 # -- a bucket that loses or exchanges entries ----------------------------------------------------
 
 
@@ -612,6 +706,34 @@ async def test_that_an_older_entry_is_exchanged_is_told_until_it_is_back(
             await until(scene, service, lambda seq=seq: f"number {seq} " not in scene.causes())  # type: ignore[misc]
     assert "roster-history" not in scene.topics()
     expected_warnings += ["The bucket shows another log", "is not the entry", "that is no entry"]
+
+
+async def test_what_goes_on_is_read_while_an_older_entry_is_exchanged_and_nothing_is_put_back(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """Who has read another log than the others would put back what was never there for them."""
+    for _ in range(2):
+        scene.studio.join()
+    scene.studio.entries.append(b"nonsense")
+    service = await scene.known()
+    scene.bucket.objects[roster_key(Seq(3))] = scene.bucket.objects[roster_key(Seq(2))]
+    async with running(service):
+        await until(scene, service, lambda: "roster-history" in scene.topics())
+    lost = scene.lose(4)
+    scene.lose(6)
+    scene.studio.entries.pop()
+    scene.studio.invite()
+    scene.bucket.objects[roster_key(Seq(6))] = scene.studio.entries[5]
+    async with running(service):
+        await until(scene, service, lambda: bool(service.current.invites))
+        await until(scene, service, lambda end=scene.clock.now + 300: scene.clock.now > end)  # type: ignore[misc]
+        assert roster_key(Seq(4)) not in scene.bucket.objects
+        assert "number 3 was deleted or exchanged" in scene.cause("roster-history")
+        scene.bucket.objects[roster_key(Seq(3))] = scene.studio.entries[2]
+        await until(scene, service, lambda: roster_key(Seq(4)) in scene.bucket.objects)
+    assert scene.bucket.objects[roster_key(Seq(4))] == lost
+    expected_warnings += ["The bucket shows another log", "is not the entry", "no entry"]
+    expected_warnings += ["counts for nothing", "The bucket had lost"]
 
 
 async def test_nothing_is_appended_on_top_of_a_lost_entry(
