@@ -4,7 +4,9 @@ Owners invite, guests join, editors create projects and nodes restart while the 
 lost, delayed, faked and refused, and while somebody with the bucket's credentials deletes old
 entries of the log of members and writes nonsense in its next places. When that is over all nodes
 have read the same log, whole, as a newcomer reads it; who was told that he joined is a member, what
-was acknowledged is there, and no alert is left but those of what happened.
+was acknowledged is there, and no alert is left but those of what happened. A node that was told the
+same lie again and again may end with a log of its own: it has to say so, and a person then has it
+start again from the store, which has to be enough.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.roster_rules import RosterReader, verified
+from lucidnode.node.roster.copy import DamagedCopy, RosterCopy
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.roster.slots import read_all, roster_slots
 
@@ -47,10 +50,16 @@ FAULTS = sorted(set(CATALOGUE) - LIES)
 EVENTS = {"roster-void", "roster-lost", "roster-copy"}
 """Topics of what happened and does not go on."""
 
+LASTING_LIES = {"flip-same", "swap-same", "stale"}
+"""Faults that give the same false answer each time: no number of looks finds out."""
+
 _PHASES, _PHASE_S = (1, 3), (5.0, 30.0)
 _PATIENCE_S = 10.0
 _QUIESCE_S = 900.0
 """Virtual seconds in which all must agree once the faults are over: a gap is looked for in turn."""
+
+_PERSON_S = 600.0
+"""Virtual seconds after which a person looks after a node that still has another log."""
 
 _FAR_NS = 2**62
 
@@ -62,6 +71,7 @@ class Node:
         self.name = name
         self.member = member
         self._world = world
+        self._saved = world.directory / f"{name}.bin"
         self._running: asyncio.Task[None] | None = None
         self.start()
 
@@ -72,7 +82,7 @@ class Node:
         self.service = RosterService(
             bucket=world.bucket_of(self.name),
             genesis=self.member.genesis,
-            saved=world.directory / f"{self.name}.bin",
+            saved=self._saved,
             clock=world.clock,
             jitter=world.random.random,
             alerts=self.alerts,
@@ -94,6 +104,13 @@ class Node:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
+
+    def kept(self) -> int:
+        """Return how many items it would still know if it were killed now."""
+        try:
+            return len(RosterCopy(self._saved).read(self.member.genesis).log)
+        except DamagedCopy:
+            return 0
 
     async def append(self, make: Callable[[RosterView], bytes]) -> bool:
         """Append what *make* builds, as the command line does; return whether it was acknowledged."""
@@ -219,10 +236,11 @@ class World:
         while True:
             await self._pause(15)
             newest = len(self.store.objects)
-            known = min((len(node.service.log_hashes()) for node in self.nodes), default=0)
+            known = min(node.kept() for node in self.nodes)
             if self.random.random() < 0.5:
                 # Not the newest: whoever comes next could not tell that from the log's end. And
-                # only what every node has read, as after some seconds of peace.
+                # only what every node has read and kept, as after some seconds of peace: to one that
+                # is killed before it has kept it, it never was there.
                 seq = Seq(self.random.randint(2, max(2, min(newest, known) - 1)))
                 if seq < min(newest, known):
                     self.told["vandal deletes"] += bool(
@@ -256,10 +274,23 @@ class World:
     # -- what must hold --------------------------------------------------------------------------
 
     async def _check(self) -> None:
-        end = self.clock.boot() + _QUIESCE_S
-        while (fault := await self._fault()) and self.clock.boot() < end:
+        begun = self.clock.boot()
+        while (fault := await self._fault()) and self.clock.boot() < begun + _QUIESCE_S:
             await self.clock.sleep(5.0)
+            if self.clock.boot() >= begun + _PERSON_S:
+                await self._person()
         assert not fault, fault
+
+    async def _person(self) -> None:
+        """Have a node start again that a store lied to, if it says that its log is another."""
+        if not LASTING_LIES & set(self.hostility.hits):
+            return
+        for node in self.nodes:
+            if any(alert.topic == "roster-history" for alert in node.alerts.current()):
+                shown = (await node.service.shown()).entries
+                if shown != await node.service.entries("none"):
+                    await node.service.start_again(Seq(len(shown)), entry_hash(shown[-1]))
+                    self.told["started again"] += 1
 
     async def _fault(self) -> str:
         """Return what is not as it should be, empty if all is well."""
