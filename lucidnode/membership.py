@@ -23,6 +23,7 @@ from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.wire import ShownRoster
 from lucidnode.node.config import MEMBER_FILE, NoStudio
 
 _TRIES = 20
@@ -89,6 +90,29 @@ async def read_log(socket: Path) -> list[bytes]:
 
     async with DaemonClient(socket) as client:
         return list(await client.roster.entries())
+
+
+async def read_both_logs(socket: Path) -> tuple[list[bytes], ShownRoster]:
+    """Return the log of members as the daemon keeps it, and as the bucket shows it; both are unverified.
+
+    Raises Unavailable, and Refused if the bucket holds no log of this studio.
+    """
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+
+    async with DaemonClient(socket) as client:
+        shown = await client.roster.shown()
+        return list(await client.roster.entries("none")), shown
+
+
+async def start_log_again(socket: Path, seq: Seq, hash_: bytes) -> None:
+    """Have the daemon go by the log that the bucket shows, if its item *seq* has *hash_*.
+
+    Raises Unavailable, and Refused if the bucket shows another one by now.
+    """
+    from lucidnode.node.client.daemon_socket.client import DaemonClient  # noqa: PLC0415  # 0.1 s that `unlock` need not wait
+
+    async with DaemonClient(socket) as client:
+        await client.roster.start_again(seq, hash_)
 
 
 async def create_project(socket: Path, mine: Membership, name: str, block_size: int) -> ProjectId:

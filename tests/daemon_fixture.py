@@ -523,6 +523,12 @@ class _Roster:
     async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:
         raise AssertionError("mounts do not write the roster")
 
+    async def shown(self) -> wire.ShownRoster:
+        raise AssertionError("mounts do not compare the roster")
+
+    async def start_again(self, seq: Seq, hash_: bytes) -> None:
+        raise AssertionError("mounts do not choose the roster")
+
 
 @contextlib.contextmanager
 def workstations(root: Path, count: int = 1) -> Iterator[list[Workstation]]:

@@ -19,6 +19,7 @@ from lucidnode.cli.changing_members import (
 from lucidnode.cli.lone_owner import tell_lone_owner
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, day_of, show_json, show_table
+from lucidnode.cli.repairing_members import members_repair
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.roster_view import Person
 from lucidnode.node.client.ids import ProjectId
@@ -34,7 +35,13 @@ def members_command() -> None:
     """
 
 
-for _changing in (members_role, members_inviting, members_revoke, members_settle):
+for _changing in (
+    members_role,
+    members_inviting,
+    members_revoke,
+    members_settle,
+    members_repair,
+):
     members_command.add_command(_changing)
 
 

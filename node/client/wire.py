@@ -241,6 +241,25 @@ class RosterLog(msgspec.Struct, frozen=True):
     entries: list[bytes]
 
 
+class ShownRoster(msgspec.Struct, frozen=True):
+    """The roster as the bucket shows it now, from its beginning, beside the one that the daemon goes by.
+
+    *agreeing* and *disagreeing* are the workstations near, by their ids, whose newest item that they
+    told of is one of *entries*, and is none.
+    """
+
+    entries: list[bytes]
+    agreeing: list[str]
+    disagreeing: list[str]
+
+
+class RosterChoice(msgspec.Struct, frozen=True):
+    """The roster to go by: the one that the bucket shows, if its item *seq* has *hash* (32 bytes)."""
+
+    seq: int
+    hash: bytes
+
+
 class WebhookWish(msgspec.Struct, frozen=True):
     """A receiver to be told of what happens in *project*, or in all that are mounted here now; names with *paths*."""
 

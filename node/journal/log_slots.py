@@ -216,9 +216,7 @@ class LogSlots:
             if self._foreign.get(seq) is not None:
                 return
 
-    async def stands(
-        self, seq: Seq, fits: Callable[[bytes], bool], *, anew: bool = False
-    ) -> bool:
+    async def stands(self, seq: Seq, fits: Callable[[bytes], bool], *, anew: bool = False) -> bool:
         """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
 
         Seen within the last FRESH_S is enough unless it has to be seen *anew*. Slot 0, before the

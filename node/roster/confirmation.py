@@ -30,8 +30,9 @@ VOID_INTERVAL_S = 10.0
 been an entry that was damaged on its way, and who it named would be unknown here."""
 
 _KEEP_OUT = (
-    "Invite nobody and create no project until whoever runs the bucket has restored the folder "
-    "`roster` from a copy."
+    "Invite nobody and create no project meanwhile. If other workstations say the same, whoever runs "
+    "the bucket has to restore the folder `roster` from a copy. If this one alone says it, `lucidnode "
+    "members repair` shows what differs, and can have it go by what the bucket holds."
 )
 
 
@@ -68,6 +69,11 @@ class LogConfirmation:
         self._due_at = 0.0
         if seq <= len(self._log.reader.log):
             self._changed.add(seq)
+
+    def forget(self) -> None:
+        """Have it due now, about another log than was known."""
+        self._due_at = 0.0
+        self._changed.clear()
 
     def look_for_voids(self) -> None:
         """Have it due in VOID_INTERVAL_S at the latest: something new counts for nothing."""

@@ -53,6 +53,15 @@ class RosterCopy:
         """Keep the log of *reader*, durably. Raises DiskFull, OSError."""
         write_durably(self._path, msgspec.msgpack.encode(wire.RosterLog(list(reader.log))))
 
+    def keep_aside(self, reader: RosterReader) -> Path:
+        """Keep the log of *reader* beside the copy as well, under a name of its own, durably.
+
+        Raises DiskFull, OSError.
+        """
+        aside = self._path.with_name(f"{self._path.name}.{reader.hashes[-1][:8].hex()}")
+        write_durably(aside, msgspec.msgpack.encode(wire.RosterLog(list(reader.log))))
+        return aside
+
     def _set_aside(self) -> str:
         aside = self._path.with_name(f"{self._path.name}.damaged")
         try:

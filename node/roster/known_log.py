@@ -91,6 +91,17 @@ class KnownLog:
             self._alerts.end("roster-void")
         await self.save()
 
+    async def start_again(self, reader: RosterReader) -> None:
+        """Go by the log of *reader* in the place of what was known, which is kept beside the copy.
+
+        Raises DiskFull, OSError, and nothing has changed then.
+        """
+        await asyncio.to_thread(self._copy.keep_aside, self.reader)
+        self._alerts.end("roster-void")
+        self.reader, self._kept = reader, 0
+        self.take_up()
+        await self.save()
+
     def _tell_watchers(self) -> None:
         for changed in self._watchers:
             changed()

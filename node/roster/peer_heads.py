@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lucidnode.node.client.alerts import Alerts
@@ -33,6 +33,19 @@ class PeerHeads:
     def all(self) -> dict[DeviceId, RosterHead]:
         """Return what was said until now."""
         return dict(self._heads)
+
+    def judged_by(self, hashes: Sequence[bytes]) -> tuple[list[str], list[str]]:
+        """Return the devices whose head is in a log with these *hashes*, and those whose is not.
+
+        What a device says is its own word. One that is further than that log is in neither.
+        """
+        agreeing: list[str] = []
+        disagreeing: list[str] = []
+        for device, head in sorted(self._heads.items()):
+            if head.seq <= len(hashes):
+                is_there = hashes[head.seq - 1] == head.hash
+                (agreeing if is_there else disagreeing).append(device)
+        return agreeing, disagreeing
 
     async def compare(
         self, heads: Mapping[DeviceId, RosterHead], confirm: Callable[[], Awaitable[None]]

@@ -18,8 +18,10 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.errors import (
     Corrupt,
+    DiskFull,
     NodeError,
     NotThere,
     Refused,
@@ -28,6 +30,7 @@ from lucidnode.node.client.errors import (
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster, Void
 from lucidnode.node.client.roster_entry import entry_hash
+from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.journal import register
 from lucidnode.node.journal.log_slots import SlotOutcome, Unchained
 from lucidnode.node.roster.confirmation import LogConfirmation
@@ -76,6 +79,7 @@ class RosterService:
         alerts: Alerts,
     ) -> None:
         self._bucket = bucket
+        self._genesis = genesis
         self._clock = clock
         self._slots = roster_slots(bucket, alerts, clock, jitter)
         self._log = KnownLog(genesis, saved, alerts)
@@ -194,6 +198,46 @@ class RosterService:
                 if fits(log_[seq - 1])(entry_hash(body)):
                     return True
         return False
+
+    async def shown(self) -> wire.ShownRoster:
+        """Return the log as the bucket shows it now, read from its beginning; nothing here goes by it.
+
+        Raises Unavailable, or Refused if the bucket holds no log of this studio.
+        """
+        reader = await self._read_anew()
+        agreeing, disagreeing = self._peer_heads.judged_by(reader.hashes)
+        return wire.ShownRoster(list(reader.log), agreeing, disagreeing)
+
+    async def start_again(self, seq: Seq, hash_: bytes) -> None:
+        """Go by the log that the bucket shows, if its item *seq* has *hash_*; what was known is kept beside.
+
+        A person has decided it: whoever can change the bucket could else have everybody go by what he
+        put there. Raises Unavailable, and Refused if it is another log, or the disk does not keep it.
+        """
+        async with self._looking:
+            reader = await self._read_anew()
+            if seq > len(reader.hashes) or reader.hashes[seq - 1] != hash_:
+                raise Refused(
+                    "the bucket shows another log of members than a moment ago: look again"
+                )
+            try:
+                await self._log.start_again(reader)
+            except (DiskFull, OSError) as error:
+                raise Refused(
+                    f"what was known cannot be kept on this disk: {said_by(error)}"
+                ) from error
+            self._confirmation.forget()
+        self.look_soon()
+
+    async def _read_anew(self) -> RosterReader:
+        reader = RosterReader(self._genesis)
+        try:
+            await read_all(self._slots, reader)
+        except ForeignRoster as error:
+            raise Refused(f"this is not to be mended here: {error}") from error
+        if not reader.log:
+            raise Refused("the bucket holds no log of members: was it emptied?")
+        return reader
 
     async def refresh(self) -> None:
         """Read entries that are new in the bucket. Raises Unavailable; ForeignRoster at first."""

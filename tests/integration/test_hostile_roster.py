@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cli_fixture import Workstation, until, workstation
+from cli_fixture import CHEAP, PASSPHRASE, Workstation, until, workstation
 from studio_fixture import NOW, Studio
 
 from lucidnode.fs.format import sodium
 from lucidnode.fs.membership.entries import genesis_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
-from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.member_file import Membership, seal_membership
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client.daemon_socket.client import DaemonClient
@@ -35,7 +36,7 @@ from lucidnode.node.client.roster_entry import (
     stand_in,
 )
 from lucidnode.node.client.roster_rules import verified
-from lucidnode.node.config import NodeConfig, save_config
+from lucidnode.node.config import MEMBER_FILE, NodeConfig, save_config
 from lucidnode.node.identity import DeviceIdentity
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -183,3 +184,28 @@ def test_nothing_in_the_log_of_members_ends_a_daemon_or_keeps_one_from_starting(
         after = place.knows(2)
         assert (after.members, after.devices) == (before.members, before.devices), trouble
     assert place.knows_of_a_later_version() == 8
+
+
+def test_a_workstation_that_alone_read_another_log_is_told_and_has_a_way_out(place: Place) -> None:
+    studio = place.studio
+    (place.home / MEMBER_FILE).write_bytes(seal_membership(studio.ada, PASSPHRASE, CHEAP))
+    (place.home / MEMBER_FILE).chmod(0o600)
+    studio.join(name="Bo")
+    place.publish()
+    place.start()
+    known = place.knows(2)
+    studio.entries = studio.entries[:1]
+    studio.project("trailer")
+    (place.bucket / roster_key(Seq(3))).unlink()
+    place.publish()
+    looked = place.station.unlocked("members", "repair").out
+    assert "from number 2 on the bucket holds another log of members" in looked
+    assert "only in the bucket: project trailer" in looked
+    assert "Bo, edit-2: editor" in looked
+    assert place.roster().members == known.members
+    begun = json.loads(
+        place.station.unlocked("members", "repair", "--start-again", "--yes", "--json").out
+    )
+    assert (begun["differs_from"], begun["started_again"]) == (2, True)
+    assert len(place.roster().members) == 1
+    assert list(place.roster().projects) == list(studio.roster().projects)

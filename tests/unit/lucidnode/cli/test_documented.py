@@ -93,6 +93,7 @@ def test_facts_can_be_had_as_json() -> None:
         "log",
         "members list",
         "members inviting",
+        "members repair",
         "members revoke",
         "members role",
         "members settle",

@@ -69,6 +69,7 @@ POSTED = {
     f"/v1/p/{P}/journal/1": packed(wire.BlockList([])),
     f"/v1/p/{P}/look/x": [b""],
     "/v1/roster/0": [b""],
+    "/v1/chosen-roster": packed(wire.RosterChoice(1, bytes(31)), wire.RosterChoice(0, bytes(32))),
     "/v1/blocks/of-files": packed(FilesWish("none", [1], 0)),
     "/v1/blocks/places": packed(BlocksOf(P, [bytes(31)])),
     "/v1/blocks/evict": packed(BlocksOf("none", []), BlocksOf(P, [bytes(31)])),

@@ -759,6 +759,86 @@ async def test_a_log_that_got_shorter_changes_nothing(scene: Scene) -> None:
     assert await service.entries() == scene.studio.entries
 
 
+# -- a person decides that the bucket is right ---------------------------------------------------
+
+
+async def other_log(scene: Scene) -> tuple[RosterService, list[bytes]]:
+    """Return a service that goes by another log from 2 on than the bucket has, and its items."""
+    scene.studio.join()
+    service = await scene.known()
+    known = await service.entries()
+    scene.studio.entries = scene.studio.entries[:1]
+    scene.studio.project("trailer")
+    scene.studio.entries.append(PAGE)
+    scene.publish()
+    async with running(service):
+        await until(scene, service, lambda: "roster-history" in scene.topics())
+    return service, known
+
+
+async def test_who_is_told_to_goes_by_the_bucket_again_and_keeps_what_he_knew(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    service, known = await other_log(scene)
+    assert "members repair" in scene.alerts.current()[-1].remedy
+    peer = a_peer(scene, service)
+    service.heard(peer, Seq(2), entry_hash(scene.studio.entries[1]))
+    shown = await service.shown()
+    assert list(map(entry_hash, shown.entries))[:2] == list(
+        map(entry_hash, scene.studio.entries[:2])
+    )
+    assert (shown.agreeing, shown.disagreeing) == ([peer], [])
+    assert await service.entries() == known
+    changes = scene.changes
+    await service.start_again(Seq(2), entry_hash(shown.entries[1]))
+    assert await service.entries() == shown.entries
+    assert scene.changes > changes
+    aside = scene.saved.with_name(f"roster.bin.{entry_hash(known[-1])[:8].hex()}")
+    assert msgspec.msgpack.decode(aside.read_bytes(), type=wire.RosterLog).entries == known
+    async with running(service):
+        await until(scene, service, lambda: "roster-history" not in scene.topics())
+    scene.studio.entries = list(shown.entries)
+    scene.studio.invite()
+    reply = await service.append(Seq(4), scene.studio.entries[3])
+    assert reply.outcome == "committed"
+    again = scene.service()
+    await again.know()
+    assert await again.entries() == scene.studio.entries
+    expected_warnings += ["The bucket shows another log", "no entry"]
+
+
+async def test_a_log_that_a_person_has_not_seen_is_not_gone_by(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    service, known = await other_log(scene)
+    seen = entry_hash((await service.shown()).entries[-1])
+    scene.bucket.objects[roster_key(Seq(3))] = PAGE + b" "
+    for seq in (3, 4):
+        with pytest.raises(Refused, match="look again"):
+            await service.start_again(Seq(seq), seen)
+    scene.bucket.objects[roster_key(Seq(1))] = Studio().entries[0]
+    with pytest.raises(Refused, match="not the one of this studio"):
+        await service.shown()
+    scene.bucket.objects.clear()
+    with pytest.raises(Refused, match="emptied"):
+        await service.shown()
+    assert await service.entries() == known
+    expected_warnings += ["The bucket shows another log", "no entry"]
+
+
+async def test_what_was_known_is_given_up_only_once_it_is_kept(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    service, known = await other_log(scene)
+    shown = await service.shown()
+    aside = scene.saved.with_name(f"roster.bin.{entry_hash(known[-1])[:8].hex()}")
+    aside.mkdir()
+    with pytest.raises(Refused, match="on this disk"):
+        await service.start_again(Seq(3), entry_hash(shown.entries[-1]))
+    assert await service.entries() == known
+    expected_warnings += ["The bucket shows another log", "no entry"]
+
+
 # -- what peers say ------------------------------------------------------------------------------
 
 
