@@ -15,14 +15,11 @@ from typing import NamedTuple
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.kept import holder, mount_keepers
+from lucidnode.node.client.kept import RETURN_S, holder, mount_keepers
 from lucidnode.node.client.mountinfo import mounts
 from lucidnode.node.mounts import MountTable, lost_topic
 
 LOOK_EVERY_S = 1.0
-
-RETURN_S = 10.0
-"""Seconds for a mount that we do not know to be lost: after our own start it has to find us again."""
 
 
 class LostMounts:

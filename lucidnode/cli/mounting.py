@@ -24,6 +24,7 @@ from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.mount_point import MountPath, mount_path
 from lucidnode.cli.mount_progress import MountProgress
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
@@ -58,7 +59,7 @@ from lucidnode.program_socket import DoorGone, ask_to_leave
 
 @click.command("mount", short_help="Mount a project.")
 @click.argument("project", shell_complete=offering_projects)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=MountPath())
 @click.option(
     "--durability",
     type=click.Choice(["relaxed", "local", "office", "cloud"]),
@@ -277,20 +278,6 @@ def _mount_past(
             home, cache, project, point, mountpoint, passphrase_file, allow_other=allow_other
         )
     click.echo(f"{project} is mounted at {mountpoint} as it was: {which}", err=True)
-
-
-def mount_path(directory: Path) -> Path:
-    """Return the one name of *directory*, without asking what may be mounted there.
-
-    Raises UsageError for one that is no text: mount and daemon tell each other of it.
-    """
-    absolute = Path(os.path.normpath(directory.expanduser().absolute()))
-    real = absolute.parent.resolve() / absolute.name
-    try:
-        str(real).encode()
-    except UnicodeEncodeError:
-        raise click.UsageError(f"{real} is no UTF-8: name another directory") from None
-    return real
 
 
 def mount_log(home: Path, project: str) -> Path:

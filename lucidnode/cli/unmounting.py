@@ -18,14 +18,15 @@ from lucidnode.cli import persistent_mounts
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.in_use import copies_of, holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
-from lucidnode.cli.mounting import mount_log, mount_path
+from lucidnode.cli.mount_point import MountPath, mount_path
+from lucidnode.cli.mounting import mount_log
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.output import in_blocks, is_bucket_amiss, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
-from lucidnode.node.client.kept import mount_keepers, mounted
+from lucidnode.node.client.kept import RETURN_S, mount_keepers, mounted
 
 _LOOK_INTERVAL_S = 0.25
 _REPORT_INTERVAL_S = 1.25
@@ -36,7 +37,7 @@ _HAND_OVER_S = 60.0
 
 
 @click.command("umount", short_help="Unmount, once changes are in the cloud.")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=MountPath())
 @click.option("--forget", is_flag=True, help="Have it come back no more (`mount --persist`).")
 @click.pass_obj
 def umount_command(home: Path, directory: Path, forget: bool) -> None:
@@ -79,7 +80,8 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
         return
     if found is None or not found.is_ours:
         raise MountPointMissing(f"no project is mounted at {mountpoint}: {_mounted(home)}")
-    mount = asyncio.run(_mount_at(home, mountpoint))
+    with spinner("asking the drive…"):
+        mount = asyncio.run(_mount_at(home, mountpoint))
     if mount is None:
         # One whose process died, or of another home: there is nobody here to wait for.
         _unmount(mountpoint)
@@ -152,8 +154,17 @@ def _unmount(mountpoint: Path) -> None:
 
 
 async def _mount_at(home: Path, mountpoint: Path) -> dict[str, Any] | None:
-    status = await facts_if_running(home, "status")
-    return _found(status, mountpoint)
+    """Return what the daemon says of the mount at *mountpoint*, None if it knows of none.
+
+    One that is just coming back, or looks for a daemon that has just begun to serve, is waited for.
+    """
+    ends_at = time.monotonic() + RETURN_S
+    while True:
+        mount = _found(await facts_if_running(home, "status"), mountpoint)
+        is_kept = str(mountpoint) in mounted(home, [])
+        if mount is not None or not is_kept or time.monotonic() >= ends_at:
+            return mount
+        await asyncio.sleep(_LOOK_INTERVAL_S)
 
 
 def _found(status: dict[str, Any] | None, mountpoint: Path) -> dict[str, Any] | None:

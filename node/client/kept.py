@@ -14,6 +14,9 @@ MOUNT_KEEPER_FILE = "mount.keeper"
 DAEMON_KEEPER_FILE = "daemon.keeper"
 """In the home directory: the lock of who keeps the daemon, and the options it was started with."""
 
+RETURN_S = 10.0
+"""Seconds for a mount that a daemon does not know to be lost: it may just be looking for that daemon."""
+
 _FLOCK = struct.Struct("hhqqi4x")
 """struct flock of 64-bit Linux, fcntl(2): kind, whence, start, length, process."""
 

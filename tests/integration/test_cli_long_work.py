@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_fixture import LUCIDNODE, PASSPHRASE, Uplink, Workstation, workstation
+from cli_fixture import LUCIDNODE, PASSPHRASE, Uplink, Workstation, until, workstation
 from seaweed_fixture import running_seaweed
 
 from lucidnode.fs.hand_over import STANDSTILL_S
@@ -68,6 +69,35 @@ def test_umount_shows_what_is_left_and_ends_when_it_is_in_the_cloud(
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "clip").stat().st_size == 10 * MB
     station.ok("umount", mountpoint)
+
+
+def test_umount_waits_for_a_drive_that_looks_for_a_new_daemon(
+    station: Workstation, uplink: Uplink
+) -> None:
+    mountpoint = station.folder / "mount"
+    station.unlocked("mount", "demo", mountpoint)
+    uplink.rate = MB / 4
+    (mountpoint / "take").write_bytes(os.urandom(2 * MB))
+    served_by = station.processes("mount-process")[-1]
+    os.kill(served_by, signal.SIGSTOP)
+    try:
+        os.kill(station.processes("daemon")[-1], signal.SIGKILL)
+        until(lambda: station.run("status").code == 0)
+        assert station.status()["mounts"] == []
+        code, shown = station.on_terminal(
+            *(LUCIDNODE, "umount", str(mountpoint)),
+            answers=(
+                ("asking the drive", lambda: os.kill(served_by, signal.SIGCONT)),
+                (" MB left", uplink.hurry),
+            ),
+        )
+    finally:
+        uplink.hurry()
+        if served_by in station.processes("mount-process"):
+            os.kill(served_by, signal.SIGCONT)
+    assert code == 0
+    assert plain(shown).strip().endswith(f"{mountpoint} is unmounted")
+    assert station.facts("status")["uploads"]["bytes"] == 0
 
 
 def test_without_a_bucket_umount_and_exit_say_what_waits(

@@ -13,7 +13,8 @@ import pytest
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.lost_mounts import RETURN_S, LostMounts
+from lucidnode.node.client.kept import RETURN_S
+from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.mounts import Mount, MountTable, lost_topic
 
 PROJECT = ProjectId("5" * 32)

@@ -17,7 +17,7 @@ import pytest
 from lucidnode.cli.app import main
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
-from lucidnode.cli.mounting import mount_path
+from lucidnode.cli.mount_point import mount_path
 from lucidnode.cli.output import (
     counted,
     in_blocks,
