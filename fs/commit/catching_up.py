@@ -43,6 +43,7 @@ class CatchingUp:
         self._end_seen = end_seen
         self._find_end = find_end
         self._clock = clock
+        self._is_end_known = asyncio.Event()
         self.upto: Seq | None = None
         """The entry that is waited for, once it is known, and until the mount can be shown."""
 
@@ -65,9 +66,11 @@ class CatchingUp:
         # Who cannot be asked is asked for entries as well, and fails there.
         with contextlib.suppress(NodeError):
             self.upto = await self._find_end(self._head())
+            self._is_end_known.set()
 
     async def _reached(self) -> None:
-        while self.upto is None or self._head() < self.upto:
+        await self._is_end_known.wait()
+        while self.upto is not None and self._head() < self.upto:
             await self._progress().wait()
 
     async def _stands_still(self) -> None:

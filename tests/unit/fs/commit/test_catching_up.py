@@ -22,6 +22,9 @@ class Log:
         self.head = 0
         self.is_busy = False
         self.is_away = False
+        self.asking_s = 0.0
+        self.is_told_of_end = True
+        """Whether the reader hears that there is no entry more."""
         self.asked: list[int] = []
         self.end_seen = asyncio.Event()
         self._moved = asyncio.Event()
@@ -37,12 +40,14 @@ class Log:
                 self.end += 1
             self._moved.set()
             self._moved = asyncio.Event()
-        self.end_seen.set()
+        if self.is_told_of_end:
+            self.end_seen.set()
 
     async def _find_end(self, known: Seq) -> Seq:
         self.asked.append(known)
         if self.is_away:
             raise Unavailable("away")
+        await self.clock.sleep(self.asking_s)
         return Seq(self.end)
 
 
@@ -84,6 +89,18 @@ async def test_who_is_at_the_end_within_a_second_asks_nobody_where_it_is(
     log = Log(clock, end=5, every_s=0.1)
     assert await _shown_after(log, LOOK_AFTER_S) == pytest.approx(0.5)
     assert log.asked == []
+
+
+@pytest.mark.parametrize(
+    ("asking_s", "at_asking"), [(0.0, 5), (2.0, 2)], ids=["since it asked", "since it was told"]
+)
+async def test_a_mount_that_stands_where_the_log_ends_waits_for_nothing_more(
+    clock: VirtualClock, asking_s: float, at_asking: int
+) -> None:
+    log = Log(clock, end=5, every_s=0.9 * LOOK_AFTER_S / at_asking)
+    log.asking_s, log.is_told_of_end = asking_s, False
+    assert await _shown_after(log, 60) == pytest.approx(LOOK_AFTER_S + asking_s)
+    assert log.asked == [at_asking]
 
 
 async def test_a_mount_that_gets_nowhere_is_shown_with_what_it_has(clock: VirtualClock) -> None:
