@@ -112,7 +112,9 @@ class CheckpointDaemon:
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return None if self.forgets else self.bucket.entries.get(seq)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
         self._ask("entry")
         return await self.daemon.entry(project, seq)
 

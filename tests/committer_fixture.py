@@ -155,7 +155,9 @@ class Daemon:
         """Return the entry that *request* becomes."""
         return signed(request.unsigned, sodium.sign(self.seed, signing_message(request.unsigned)))
 
-    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
         assert project == self.project
         self.reads += 1
         await asyncio.sleep(0)

@@ -92,7 +92,9 @@ class RekeyDoor:
         assert all(BlockId(block) in self._blocks for block in request.needs)
         return await self._daemon.commit(project, seq, request)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
         return await self._daemon.entry(project, seq)
 
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:

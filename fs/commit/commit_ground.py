@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lucidnode.fs.commit.commit_health import CommitHealth
 from lucidnode.fs.commit.commit_signals import CommitSignals
 from lucidnode.fs.commit.head_check import HeadCheck
-from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_client import CommitJournal
 from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.commit.slot_decision import SlotDecision
@@ -24,7 +24,7 @@ class CommitGround:
     project: ProjectId
     pending: PendingOperations
     collected: CollectedBlocks
-    journal: JournalClient
+    journal: CommitJournal
     slots: SlotDecision
     own: OwnEntries
     life: SignsOfLife

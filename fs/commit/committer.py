@@ -25,7 +25,7 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.entry_verifier import EntryVerifier
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
-from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_client import CommitJournal
 from lucidnode.fs.commit.journal_follower import JournalFollower
 from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.sender import Reseal, Sender, cannot_reseal
@@ -50,7 +50,7 @@ class Committer:
     def __init__(
         self,
         replica: Replica,
-        journal: JournalClient,
+        journal: CommitJournal,
         project: ProjectId,
         codec: EntryCodec,
         hooks: CommitHooks,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.head_check import HeadCheck
-from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_client import CommitJournal
 from lucidnode.fs.errors import (
     BadEntry,
     EntryAstray,
@@ -27,7 +27,7 @@ class EntryVerifier:
 
     def __init__(
         self,
-        journal: JournalClient,
+        journal: CommitJournal,
         project: ProjectId,
         codec: EntryCodec,
         refresh_roster: Callable[[], Awaitable[None]],

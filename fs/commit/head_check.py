@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_client import CommitJournal
 from lucidnode.fs.errors import HistoryForked
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.pending_operations import PendingOperations
@@ -31,7 +31,7 @@ class HeadCheck:
     def __init__(
         self,
         pending: PendingOperations,
-        journal: JournalClient,
+        journal: CommitJournal,
         project: ProjectId,
         clock: Clock,
     ) -> None:

@@ -8,8 +8,8 @@ from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
-class JournalClient(Protocol):
-    """What the daemon does for a committer (DaemonJournal). Everything raises NodeError."""
+class CommitJournal(Protocol):
+    """What a committer asks of the journal. Everything raises NodeError."""
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         """Have the entry signed and created as *seq*. Safe to call again with the same request."""
@@ -19,3 +19,15 @@ class JournalClient(Protocol):
 
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
         """Return what is proven to lie in slot *seq*, or None if nothing is."""
+
+
+class JournalClient(CommitJournal, Protocol):
+    """What the daemon does for whoever reads the journal (DaemonJournal). Everything raises NodeError."""
+
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
+        """Return what one look at slot *seq* shows, or None if there is nothing.
+
+        Raises Malformed, having read none of it, where that is longer than *max_bytes*.
+        """

@@ -128,7 +128,9 @@ class LifeStore:
     async def kept(self, _project: ProjectId, seq: Seq) -> bytes | None:
         return self.entries.get(seq)
 
-    async def entry(self, _project: ProjectId, seq: Seq) -> Slot | None:
+    async def entry(
+        self, _project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
         self.requests["GET entry"] += 1
         body = self.entries.get(seq)
         if body is None:

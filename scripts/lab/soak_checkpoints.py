@@ -11,7 +11,7 @@ from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.hooks import CommitHooks
-from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_client import CommitJournal
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
@@ -42,7 +42,7 @@ class SealedPieces:
 async def joined_late(
     path: Path,
     daemon: NewcomerClient,
-    journal: JournalClient,
+    journal: CommitJournal,
     codec: EntryCodec,
     hooks: CommitHooks,
     clock: Clock,

@@ -58,7 +58,9 @@ class Door:
             self._acknowledged(seq, reply.body)
         return reply
 
-    async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> wire.Slot | None:
         return _slot(await self._found(lambda daemon: daemon.journal.entry(project, seq)))
 
     async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:

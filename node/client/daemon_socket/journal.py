@@ -30,9 +30,15 @@ class DaemonJournal:
         path = f"/v1/p/{project}/journal/{seq}"
         return await self._transport.ask(path, request, _COMMIT_REPLY, bound=PATIENT)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
-        """Return what one look at slot *seq* of the journal shows, or None if there is nothing."""
-        return await if_there(self._transport.get(f"/v1/p/{project}/journal/{seq}", _SLOT))
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> wire.Slot | None:
+        """Return what one look at slot *seq* of the journal shows, or None if there is nothing.
+
+        Raises Malformed, having read none of it, where that is longer than *max_bytes*.
+        """
+        path = f"/v1/p/{project}/journal/{seq}"
+        return await if_there(self._transport.get(path, _SLOT, max_bytes=max_bytes))
 
     async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         """Return what is proven to lie in slot *seq* of the journal, or None if nothing is."""

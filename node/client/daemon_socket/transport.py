@@ -12,7 +12,13 @@ import aiohttp
 import msgspec
 
 from lucidnode.node.client.daemon_socket.statuses import error_of
-from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import (
+    DaemonUnreachable,
+    Malformed,
+    NotThere,
+    Refused,
+    Unavailable,
+)
 from lucidnode.node.client.msgpack import T, decoded
 
 BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
@@ -58,14 +64,21 @@ class DaemonTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def read(self, path: str, *, bound: aiohttp.ClientTimeout = BOUNDED) -> bytes:
-        """Return what lies at *path*, as it came."""
+    async def read(
+        self, path: str, *, bound: aiohttp.ClientTimeout = BOUNDED, max_bytes: int | None = None
+    ) -> bytes:
+        """Return what lies at *path*, as it came. Raises Malformed, having read none of it, over *max_bytes*."""
         async with self.request("GET", path, bound=bound) as answer:
+            length = answer.content_length
+            if max_bytes is not None and (length is None or length > max_bytes):
+                raise Malformed(f"what lies at {path} is longer than {max_bytes} bytes")
             return await answer.read()
 
-    async def get(self, path: str, answers: msgspec.msgpack.Decoder[T]) -> T:
-        """Return what lies at *path*."""
-        return decoded(answers, await self.read(path))
+    async def get(
+        self, path: str, answers: msgspec.msgpack.Decoder[T], *, max_bytes: int | None = None
+    ) -> T:
+        """Return what lies at *path*. Raises Malformed, having read none of it, over *max_bytes*."""
+        return decoded(answers, await self.read(path, max_bytes=max_bytes))
 
     async def ask(
         self,

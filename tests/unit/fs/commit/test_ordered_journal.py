@@ -35,7 +35,9 @@ class Daemon:
         self.did.append("entry")
         return CommitReply("committed", b"")
 
-    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+    async def entry(
+        self, project: ProjectId, seq: Seq, max_bytes: int | None = None
+    ) -> Slot | None:
         if self.is_away:
             raise Unavailable("away")
         return self.entries.get(seq)
