@@ -131,6 +131,7 @@ class LifeStore:
     async def entry(
         self, _project: ProjectId, seq: Seq, max_bytes: int | None = None
     ) -> Slot | None:
+        _ = max_bytes
         self.requests["GET entry"] += 1
         body = self.entries.get(seq)
         if body is None:
