@@ -312,13 +312,17 @@ class WriteSetIndex:
         return any(lease.alone for lease in self._leases.values())
 
     def first_changes_of(self, inos: set[InodeNo]) -> dict[InodeNo, int]:
-        """Return the oldest operation that changed the row itself, for those of *inos* with one."""
+        """Return the oldest operation that changed the row itself, for those of *inos* with one.
+
+        It looks no further than to the last of them: mostly a directory, and the first work in it.
+        """
         first: dict[InodeNo, int] = {}
-        if inos:
-            for step in self._steps:
-                for ino in step.touches.changed:
-                    if ino in inos:
-                        first.setdefault(ino, step.id)
+        for step in self._steps:
+            if len(first) == len(inos):
+                break
+            for ino in step.touches.changed:
+                if ino in inos:
+                    first.setdefault(ino, step.id)
         return first
 
 

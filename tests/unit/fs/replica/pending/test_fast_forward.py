@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -94,6 +96,22 @@ def test_files_of_others_in_a_directory_where_we_render(office: Office) -> None:
     assert ours is not None
     assert ours.mtime_ns == office.b.now - 10**9, "the time of our last file"
     office.agree()
+
+
+@pytest.mark.usefixtures("nothing_is_undone")
+def test_an_entry_into_a_directory_of_ours_costs_the_same_however_much_waits_there(
+    office: Office,
+) -> None:
+    calls = []
+    for number, more in enumerate((20, 400)):
+        for frame in range(more):
+            office.b.create(b"%d.%d" % (number, frame), office.shots)
+        office.a.create(b"note.%d" % number, office.shots)
+        assert office.journal.commit(office.a) is None
+        profile = cProfile.Profile()
+        profile.runcall(office.journal.pull_one, office.b)
+        calls.append(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+    assert calls[1] < 1.2 * calls[0]
 
 
 @pytest.mark.usefixtures("nothing_is_undone")
