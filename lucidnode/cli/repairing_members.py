@@ -14,10 +14,10 @@ from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_line
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
+from lucidnode.cli.unmounting import require_unmounted
 from lucidnode.fs.membership.log_difference import LogDifference, log_difference
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.client.roster_entry import entry_hash
 
@@ -63,9 +63,7 @@ def members_repair(
         if not wants_json:
             _tell(difference, _named(shown.agreeing, labels), _named(shown.disagreeing, labels))
     if begins_again:
-        if mounts := asyncio.run(facts(home, "status"))["mounts"]:
-            where = mounts[0]["mountpoint"]
-            raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
+        require_unmounted(home, asyncio.run(facts(home, "status")))
         confirm("Go by what the bucket holds from now on?", yes=yes)
         last = Seq(len(shown.entries))
         asyncio.run(membership.start_log_again(socket, last, entry_hash(shown.entries[-1])))
