@@ -10,9 +10,8 @@ import asyncio
 import os
 import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +21,17 @@ from lucidnode.direct_bucket import opened_engine
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.interfaces import Interface, dialable, interfaces
 from lucidnode.discovery.listening import Announced, announcements
+from lucidnode.disk_trial import PIECE_BYTES, DiskTrial, try_disk
 from lucidnode.fs.channel.device import built
 from lucidnode.node.bucket.bucket import Engine
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.refusal import difference
-from lucidnode.node.cache.room import CacheRoom, disk_of
+from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.client.alerts import BUCKET
 from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.errors import Locked, NodeError, Unavailable
 from lucidnode.node.config import NodeConfig, cache_directory, lan_key_of
 
-_PIECE_BYTES = 8 * 1024 * 1024
 _SLOW_DISK_S = 1.0
 """For writing and syncing that much: a memory stick, or a disk that others keep busy."""
 
@@ -66,10 +65,13 @@ async def examine(
 
     *status* and *peers* are what its daemon says, None if none runs.
     """
-    findings = [kernel(), channel(), daemon(status)]
-    findings.append(await asyncio.to_thread(disk, cache_directory(home, config), config))
-    findings += await bucket(home, config)
-    findings += await office(home, config, status, peers)
+    async with asyncio.TaskGroup() as looks:
+        # All at once: none waits for a disk that hangs, or for a bucket that is away.
+        of_disk = looks.create_task(asyncio.to_thread(disk, cache_directory(home, config), config))
+        of_bucket = looks.create_task(bucket(home, config))
+        of_office = looks.create_task(office(home, config, status, peers))
+    findings = [kernel(), channel(), daemon(status), of_disk.result()]
+    findings += [*of_bucket.result(), *of_office.result()]
     told = {alert["topic"] for alert in status["alerts"]} if status else set()
     findings += [_of_alert(alert) for alert in (status["alerts"] if status else ())]
     # The daemon's own words know more than a look from outside.
@@ -122,13 +124,24 @@ def daemon(status: dict[str, Any] | None) -> Finding:
     return Finding("daemon", "well", f"runs; mounted: {mounted}")
 
 
-def disk(directory: Path, config: NodeConfig) -> Finding:
-    """Whether the cache's disk takes what is written, how fast, and what room it has. Blocking."""
+def disk(
+    directory: Path, config: NodeConfig, trial: Callable[[Path], DiskTrial] = try_disk
+) -> Finding:
+    """Whether the cache's disk takes what is written, how fast, and what room it has. Blocking.
+
+    For some seconds at most, also where the disk hangs.
+    """
     what = f"cache in {directory}"
     try:
-        size = disk_of(directory)
-        room = CacheRoom.of(config.cache_limit, config.min_free, size.size)
-        seconds = _written_s(directory)
+        tried = trial(directory)
+    except TimeoutError as hanging:
+        return Finding(
+            what,
+            "amiss",
+            f"its disk hangs: {said_by(hanging)}",
+            "look at that disk, or at the network that it is behind; if it stays away, restart this "
+            "machine without it and `lucidnode cache adopt` another",
+        )
     except OSError as error:
         return Finding(
             what,
@@ -136,6 +149,8 @@ def disk(directory: Path, config: NodeConfig) -> Finding:
             f"cannot be written: {said_by(error)}",
             "mount the disk so that this user can write there, or `lucidnode cache adopt` another",
         )
+    size, seconds = tried.size, tried.seconds
+    room = CacheRoom.of(config.cache_limit, config.min_free, size.size)
     free = f"{size.free / 10**9:.1f} GB free"
     if size.free <= room.left_alone:
         return Finding(
@@ -144,7 +159,7 @@ def disk(directory: Path, config: NodeConfig) -> Finding:
             f"{free}, and {room.left_alone / 10**9:.1f} GB are left to others: writing stops",
             "make room there, or `lucidnode config set cache.leave-free` with less",
         )
-    rate = f"{_PIECE_BYTES / 10**6 / seconds:.0f} MB/s with a sync"
+    rate = f"{PIECE_BYTES / 10**6 / seconds:.0f} MB/s with a sync"
     if seconds > _SLOW_DISK_S:
         return Finding(
             what,
@@ -153,16 +168,6 @@ def disk(directory: Path, config: NodeConfig) -> Finding:
             "see what else uses it, or move the cache to an SSD: `lucidnode cache adopt`",
         )
     return Finding(what, "well", f"{rate}; {free}")
-
-
-def _written_s(directory: Path) -> float:
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    with tempfile.TemporaryFile(dir=there) as file:  # it has no name, so nothing can be left behind
-        began = time.perf_counter()
-        file.write(os.urandom(_PIECE_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-        return time.perf_counter() - began
 
 
 async def bucket(home: Path, config: NodeConfig) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.cache.room import CacheRoom, DiskSize, disk_of
 from lucidnode.node.config import NodeConfig, cache_directory
 from lucidnode.node.studio_settings import effective_config
 
@@ -23,6 +23,8 @@ class CurrentSettings:
         """Blocking. Raises NoStudio, Refused for damaged settings, OSError."""
         self._home = home
         self._applied = applied
+        self._disks: dict[Path, DiskSize] = {}
+        """What was seen of the disks of cache directories."""
         self.renew()
 
     def renew(self) -> None:
@@ -30,7 +32,16 @@ class CurrentSettings:
         self.use(self._applied(effective_config(self._home)))
 
     def use(self, config: NodeConfig) -> None:
-        """Go by *config* until the next `renew`. Blocking. Raises OSError."""
+        """Go by *config* until the next `renew`. Blocking. Raises OSError.
+
+        A disk that hangs is taken for what it was before, if it was seen.
+        """
         directory = cache_directory(self._home, config)
-        self.room = CacheRoom.on(directory, config.cache_limit, config.min_free)
+        try:
+            disk = self._disks[directory] = disk_of(directory)
+        except TimeoutError:
+            if (known := self._disks.get(directory)) is None:
+                raise
+            disk = known
+        self.room = CacheRoom.of(config.cache_limit, config.min_free, disk.size)
         self.config = config

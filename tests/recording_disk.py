@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ class RecordingDisk:
     record: Path
     _record_file: int
     """The record, opened: it is asked for its length at each page that SQLite writes."""
+    _server: int
+    """The process that serves it."""
     is_full: bool = False
     _beside: list[tuple[int, Step]] = field(default_factory=list)
     """What was done beside this disk, and how long the record was then."""
@@ -89,6 +92,15 @@ class RecordingDisk:
             yield
         finally:
             os.setxattr(self.path, b"user.fault", b"")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have every system call on it last."""
+        os.kill(self._server, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._server, signal.SIGCONT)
 
     def steps(self) -> list[Step]:
         """Return everything so far, in order."""
@@ -194,7 +206,7 @@ def recording_disk(home: Path) -> Iterator[RecordingDisk]:
     try:
         assert server.stdout.readline() == b"mounted\n", "FUSE does not let us mount"
         with record.open("rb") as file:
-            yield RecordingDisk(path, record, file.fileno())
+            yield RecordingDisk(path, record, file.fileno(), server.pid)
     finally:
         server.stdin.close()
         try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import threading
+import time
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -96,6 +99,9 @@ _COMMANDS = {
 """In which module of this package each command is. Only that one is imported: a daemon's worth of
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
+
+_THREADS_END_S = 1.0
+"""What threads that are still at work get at the end: those that hang in a disk would take for ever."""
 
 _ALSO = {"unmount": "umount"}
 """What a command is called as well, by fingers that never learned the other spelling."""
@@ -232,14 +238,28 @@ def main() -> NoReturn:
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.FAILED)
+        _end(Exit.FAILED)
     except Exception as error:  # noqa: BLE001  # the outermost place: anything else is a traceback
         _fail(*failure(error))
-    sys.exit(code if isinstance(code, int) else Exit.OK)
+    _end(code if isinstance(code, int) else Exit.OK)
 
 
 def _fail(words: str, code: int) -> NoReturn:
     # Advice may have several lines; names in it are others' to choose.
     shown = "\n".join(printable(line) for line in words.split("\n"))
     click.echo(f"lucidnode: {shown}", err=True)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End this process, in which all is done: a thread that hangs in a disk does not hold that up."""
+    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        threading.Thread(target=_end_anyway, args=(code,), daemon=True).start()
     sys.exit(code)
+
+
+def _end_anyway(code: int) -> NoReturn:
+    time.sleep(_THREADS_END_S)  # noqa: TID251  # a thread of its own, and no loop runs any more
+    os._exit(code)

@@ -18,6 +18,7 @@ from lucidnode.cli.progress import bytes_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
+from lucidnode.node.client.bounded_look import answer_of
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import cache_directory, change_config, load_config
@@ -131,11 +132,11 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
     config = load_config(home)
     _refuse_while_used(home)
     old, new = cache_directory(home, config), directory.expanduser().absolute()
-    check_fit(new)
     check_for_adopting(new, config.cache_limit, config.min_free)
-    if config.cache_id not in {None, read_mark(old), read_mark(new)}:
+    check_fit(new)
+    if config.cache_id not in {None, _mark_of_old(old), read_mark(new)}:
         confirm(
-            f"{old}, the cache until now, is missing. What was saved here and had not got to the "
+            f"{old}, the cache until now, is missing, or its disk hangs. What was saved here and had not got to the "
             "cloud is only there: without it those files are lost, or incomplete. Begin anew?",
             yes=yes,
         )
@@ -146,6 +147,14 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
     change_config(home, partial(msgspec.structs.replace, cache_dir=str(new), cache_id=mark))
     left = "" if old == new else f"; {old} is left as it is, with what was not uploaded from there"
     click.echo(f"the cache is in {new} from now on{left}", err=True)
+
+
+def _mark_of_old(old: Path) -> str | None:
+    """Return what marks the cache until now; None if it is away, or its disk hangs."""
+    try:
+        return answer_of(old, read_mark)
+    except TimeoutError:
+        return None
 
 
 @cache_command.command("move")

@@ -51,6 +51,7 @@ from lucidnode.fs.mount_spec import (
     SnapshotDirectory,
 )
 from lucidnode.fs.project_home import programs_socket
+from lucidnode.node.client.bounded_look import answer_of
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
 from lucidnode.node.config import cache_directory, load_config
@@ -319,7 +320,7 @@ def _made_if_missing(mountpoint: Path, taken: TakenPlaces) -> Iterator[bool]:
 
 def _refuse_inside(mountpoint: Path, ours: list[Path]) -> None:
     for path in ours:
-        if mountpoint.is_relative_to(path.resolve()):
+        if mountpoint.is_relative_to(answer_of(path, Path.resolve)):
             raise CacheInsideMount(
                 f"{mountpoint} lies inside {path}, where Lucidnode keeps its own files: "
                 "choose another directory"

@@ -14,6 +14,7 @@ from lucidnode.cli.node_key_at_hand import find_node_key, give_to_agent, members
 from lucidnode.cli.output import size
 from lucidnode.cli.progress import work_left
 from lucidnode.disk_room import check_for_adopting
+from lucidnode.node.cache.room import disk_of
 from lucidnode.node.config import cache_directory, load_config
 
 
@@ -28,8 +29,9 @@ def move_cache_to(home: Path, directory: str | None) -> None:
     if old == new:
         click.echo(f"the cache is in {new} already", err=True)
         return
-    check_new_place(home, new)
+    disk_of(old)  # of one that hangs nothing comes over
     check_for_adopting(new, config.cache_limit, config.min_free)
+    check_new_place(home, new)
     find_node_key(home)
     mine = membership_of_agent(home)
     ran = asyncio.run(facts_if_running(home, "status")) is not None

@@ -35,6 +35,7 @@ from lucidnode.cli.unmounting import require_unmounted
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.config import load_config
 
 _EXIT_S = 30.0
@@ -63,11 +64,21 @@ def exit_command(home: Path) -> None:
     asyncio.run(_ask_to_exit(home / SOCKET_FILE))
     with spinner("stopping the daemon…"):
         if not process.ends_within(_EXIT_S):
-            raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
+            raise Unavailable(
+                f"the daemon was told to stop and has not ended yet{_held_by(status)}"
+            )
         end_daemon_keeper(home)  # which sees the same, and is waited for
     click.echo(f"the daemon has stopped{_waiting(status)}", err=True)
     if runs(home) is not None:
         click.echo("it comes back at the next start of the service", err=True)
+
+
+def _held_by(status: dict[str, Any]) -> str:
+    """Return what may hold up a daemon that does not end, and what there is to do."""
+    for alert in status["alerts"]:
+        if alert["topic"] == CACHE_DISK:
+            return f": {alert['cause']} It ends once that disk answers"
+    return "; look again soon"
 
 
 def _waiting(status: dict[str, Any]) -> str:

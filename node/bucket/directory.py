@@ -32,6 +32,7 @@ from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled, Wron
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.store import Store
+from lucidnode.node.client.bounded_look import answer_of
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
@@ -240,7 +241,12 @@ async def prepare_directory(address: DirectoryAddress, *, create: bool) -> None:
     Half-written files that nobody can still be writing are removed. Raises WrongBucket, or
     AccessDenied or Unavailable when the file system refuses.
     """
-    await asyncio.to_thread(_prepare, address, create)
+    try:
+        await asyncio.to_thread(
+            answer_of, address.path, lambda _: _prepare(address, create), within_s=_ANSWER_S
+        )
+    except TimeoutError as error:
+        raise Unavailable(f"The {address} did not answer in time.") from error
 
 
 def _prepare(address: DirectoryAddress, create: bool) -> None:

@@ -66,6 +66,9 @@ class CacheAccounting:
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
         self._arriving = 0
+        self.leaving_blocks = 0
+        """Blocks on their way out, whose files the disk has until they are gone."""
+        self._leaving = 0
         if len(pinned):
             self.repin([block for block in self._held if block in pinned])
 
@@ -79,6 +82,11 @@ class CacheAccounting:
     def bytes(self) -> int:
         """Return the disk space of what is held or arriving."""
         return self._held.bytes + self._kept.bytes + self._arriving
+
+    @property
+    def occupied_bytes(self) -> int:
+        """Return the disk space of what is held, and of what has its room still, or already."""
+        return self._held.bytes + self._kept.bytes + max(self._arriving, self._leaving)
 
     @property
     def excess(self) -> int:
@@ -175,14 +183,22 @@ class CacheAccounting:
         freed = sum(disk_bytes(self.size(block)) for block in first)
         return first + self._held.first_to_go(wanted - freed, without=set(first))
 
-    def begin(self, evictees: Sequence[BlockId], insertion: Insertion | None) -> dict[BlockId, int]:
-        """Enter that *evictees* leave and *insertion* comes; return the victims' file sizes."""
+    def begin(
+        self,
+        evictees: Sequence[BlockId],
+        insertion: Insertion | None,
+        *,
+        bad: bool = False,
+    ) -> dict[BlockId, int]:
+        """Enter that *evictees* leave, as *bad* or missing, and *insertion* comes; return the victims' file sizes."""
         leaving = {block: self._home(block).remove(block) for block in evictees}
         for block in evictees:
             self._used.pop(block, None)
             if block in self._guests:
                 self._guests.remove(block)
         self._moving.update(evictees)
+        if not bad:
+            self._entered_leaving(leaving, 1)
         if insertion is not None:
             self._moving.add(insertion.block)
             self._arriving += disk_bytes(insertion.size)
@@ -199,6 +215,7 @@ class CacheAccounting:
         """Enter how a change ended. Victims that would not go are held again, unless *bad*."""
         self._moving.difference_update(leaving)
         if not bad:
+            self._entered_leaving(leaving, -1)
             for block in leaving.keys() - set(change.removed):
                 self._held.restore(block, leaving[block])
         if insertion is not None:
@@ -210,6 +227,10 @@ class CacheAccounting:
                 if insertion.whose != "ours" and room is self._held:
                     self._guests.add(insertion.block, insertion.size)
                 self.use(insertion.block, insertion.whose)
+
+    def _entered_leaving(self, leaving: dict[BlockId, int], sign: int) -> None:
+        self.leaving_blocks += sign * len(leaving)
+        self._leaving += sign * sum(map(disk_bytes, leaving.values()))
 
     def _home(self, block: BlockId) -> HeldBlocks:
         """Return where *block*, which is held, is."""

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lucidnode.node.cache.accounting import CacheAccounting, Pinned
 from lucidnode.node.cache.change import CacheChange, Insertion
@@ -36,6 +37,12 @@ has somebody else to ask."""
 
 BATCH = 256
 """Blocks that one change takes away at most, of many that have to go: what is to be kept waits for it."""
+
+_BATCH_S = 30.0
+"""Seconds after which a disk that deletes a batch counts as hanging: a loaded one may seek for each file.
+What waits behind one waits as long."""
+
+_OPENING_S = 60.0
 
 _CONFIGURATION = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -68,6 +75,7 @@ class AttachedDirectory:
         self.free = 0
         """The bytes of disk that were free at the last look."""
         self._work: set[asyncio.Future[CacheChange] | asyncio.Future[CacheDirectory]] = set()
+        self._opening: asyncio.Future[CacheDirectory] | None = None
         # A disk that turned read-only is still good to read.
         what = f"the cache in {self._path}"
         alert = DiskAlert(what, alerts)
@@ -88,7 +96,7 @@ class AttachedDirectory:
 
         That end is entered before anyone who waits is woken.
         """
-        leaving = self.accounting.begin(evictees, insertion)
+        leaving = self.accounting.begin(evictees, insertion, bad=bad)
         if evictees:
             log.debug(
                 "%s: %d blocks, first %s",
@@ -136,11 +144,37 @@ class AttachedDirectory:
 
     async def record_uses(self, directory: CacheDirectory) -> None:
         """Tell the index what was used, and look how much disk is free."""
-        used = self.accounting.drain_used()
-        try:
-            self.free = await self.writing.begin(partial(directory.record_uses, used))
-        except OSError as fault:
-            self.writing.failed(fault)
+        recording = self.writing.begin(partial(directory.record_uses, self.accounting.drain_used()))
+        recording.add_done_callback(self._recorded)
+        await self.ended(recording)
+
+    async def ended(self, *works: asyncio.Future[Any]) -> OSError | None:
+        """Wait for *works* on the writing side, which may take long; return the fault of a disk that hangs in them."""
+        if not works:
+            return None
+        if self.writing.left_alone:
+            return OSError(errno.EIO, "its disk is left alone for now")
+        _, hanging = await asyncio.wait(works, timeout=_BATCH_S)
+        if not hanging:
+            return None
+        fault = OSError(errno.ETIMEDOUT, f"no answer for {_BATCH_S:g} s")
+        self.writing.failed(fault)
+        return fault
+
+    async def settle(self) -> OSError | None:
+        """Wait for the changes that are under way; return why that was given up, as `ended`."""
+        return await self.ended(*self._work)
+
+    def _recorded(self, recording: asyncio.Future[int]) -> None:
+        if recording.cancelled():
+            return  # it had not begun when the cache was closed, on a disk that hangs
+        match recording.exception():
+            case None:
+                self.free = recording.result()
+            case OSError() as fault:
+                self.writing.failed(fault)
+            case _:
+                pass
 
     async def probe(self, directory: CacheDirectory) -> None:
         """Try a disk that was left alone."""
@@ -167,7 +201,9 @@ class AttachedDirectory:
         await self.reattach()
 
     async def reattach(self) -> None:
-        """Try again to open the directory."""
+        """Try again to open the directory, unless that is still under way."""
+        if self._opening is not None and not self._opening.done():
+            return
         with contextlib.suppress(Refused):  # another daemon was quicker; `_opened` said so
             await self.attach()
 
@@ -176,10 +212,14 @@ class AttachedDirectory:
 
         Raises Refused if another daemon has it, or this user may not use it.
         """
-        opening = self.writing.begin(partial(_open, self._mark))
+        opening = self._opening = self.writing.begin(partial(_open, self._mark))
         self._work.add(opening)
         opening.add_done_callback(self._opened)
-        await asyncio.wait({opening})
+        # An index of millions takes its time on a slow disk; after that it comes when it comes.
+        await asyncio.wait({opening}, timeout=_OPENING_S)
+        if not opening.done():
+            self.writing.failed(OSError(errno.ETIMEDOUT, f"no answer for {_OPENING_S:g} s"))
+            return
         fault = opening.exception()
         if isinstance(fault, OSError):
             if fault.errno in _CONFIGURATION:

@@ -39,9 +39,6 @@ T = TypeVar("T")
 MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between rounds of maintenance, and so the most that the index is behind."""
 
-_BATCH_S = 30.0
-"""Seconds after which a disk that deletes a batch counts as hanging: a loaded one may seek for each file."""
-
 _NO_FAULT_OF_A_BLOCK = {
     errno.ESTALE,
     errno.ETIMEDOUT,
@@ -61,6 +58,7 @@ class CacheStatus:
     directory: str
     working: bool
     blocks: int
+    """Of the bytes, also what is on its way out, until it is gone."""
     bytes: int
     limit: int
     min_free: int
@@ -209,6 +207,9 @@ class DiskCache:
 
         Raises Unavailable when the disk fails or hangs: what is left stays.
         """
+        # What another command has let go, and the disk has not yet, is for this one to wait for.
+        if (fault := await self._disk.settle()) is not None:
+            raise self._failing(fault)
         before = self._disk.accounting.bytes
         directory = self._disk.directory
         while directory is not None and directory is self._disk.directory:
@@ -224,6 +225,8 @@ class DiskCache:
 
         Raises as `clear`.
         """
+        if (fault := await self._disk.settle()) is not None:  # as in `clear`
+            raise self._failing(fault)
         count, freed, fault = await self._let_go(blocks)
         if fault is not None:
             raise self._failing(fault)
@@ -256,12 +259,8 @@ class DiskCache:
         if self._disk.writing.left_alone:
             return CacheChange(fault=OSError(errno.EIO, "its disk is left alone for now"))
         changing = self._disk.change(directory, blocks)
-        await asyncio.wait({changing}, timeout=_BATCH_S)
-        if changing.done():
-            return changing.result()
-        hanging = OSError(errno.ETIMEDOUT, f"no answer for {_BATCH_S:g} s")
-        self._disk.writing.failed(hanging)
-        return CacheChange(fault=hanging)
+        fault = await self._disk.ended(changing)
+        return changing.result() if fault is None else CacheChange(fault=fault)
 
     def _failing(self, fault: OSError) -> Unavailable:
         return Unavailable(
@@ -279,8 +278,8 @@ class DiskCache:
         return CacheStatus(
             directory=str(self._path),
             working=not (self._disk.reading.left_alone or self._disk.writing.left_alone),
-            blocks=len(self._disk.accounting),
-            bytes=self._disk.accounting.bytes,
+            blocks=len(self._disk.accounting) + self._disk.accounting.leaving_blocks,
+            bytes=self._disk.accounting.occupied_bytes,
             limit=self._limit,
             min_free=self._min_free,
             free=self._disk.free,

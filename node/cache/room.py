@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lucidnode.node.client.bounded_look import answer_of
 from lucidnode.node.client.disk_space import free_bytes
 
 WORKING_ROOM_BYTES = 64 * 1024 * 1024
@@ -41,11 +42,6 @@ class CacheRoom:
             left_alone = min(_LEFT_ALONE_BYTES, disk // _LEFT_ALONE_PART, limit)
         return cls(min(limit, max(disk - left_alone, WORKING_ROOM_BYTES)), left_alone)
 
-    @classmethod
-    def on(cls, directory: Path, limit: int, left_alone: int | None) -> CacheRoom:
-        """Return the same for the disk of *directory*. Blocking; raises OSError."""
-        return cls.of(limit, left_alone, disk_of(directory).size)
-
     @property
     def wanted(self) -> int:
         """Return what must be free to begin with."""
@@ -61,7 +57,15 @@ class DiskSize:
 
 
 def disk_of(directory: Path) -> DiskSize:
-    """Return the disk that *directory* is on, or will be. Blocking; raises OSError."""
+    """Return the disk that *directory* is on, or will be.
+
+    Blocking for some seconds at most. Raises OSError, ETIMEDOUT if the disk hangs.
+    """
+    return answer_of(directory, statvfs_of)
+
+
+def statvfs_of(directory: Path) -> DiskSize:
+    """Do as `disk_of`, however long it takes: a disk that hangs does not answer."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     disk = os.statvfs(there)
     return DiskSize(disk.f_blocks * disk.f_frsize, free_bytes(there))

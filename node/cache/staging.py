@@ -123,6 +123,7 @@ class Staging:
 
         Raises Unavailable if the disk cannot be read; then nothing was learnt.
         """
+        await self._look(_list, self._path)  # one that hangs is not waited for
         async with self._books:
             found = await self._run(_scan, self._path, self._clock.wall_ns() - STALE_NS)
             self.scanned = True
@@ -250,6 +251,11 @@ class Staging:
             raise Unavailable(f"staging in {self._path}: {error.strerror or error}") from error
         self.missing = ""
         return result
+
+
+def _list(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        next(directory.iterdir(), None)
 
 
 def _scan(directory: Path, stale_ns: int) -> dict[ProjectId, dict[BlockId, Staged]]:

@@ -7,22 +7,39 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import CliRunner, Result
 from disk_fixture import PROJECT, ManualClock, make_block, stage_early
 from file_layer_fixture import BLOCK, file_layer
 from recording_disk import RecordingDisk, recording_disk
 
+from lucidnode import doctor
+from lucidnode.cli.app import cli
+from lucidnode.cli.mounting import _refuse_inside
+from lucidnode.disk_trial import try_disk
+from lucidnode.node.bucket import directory
+from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.cache.disk import DiskCache
-from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.cache.mark import CacheMark, take
+from lucidnode.node.cache.room import disk_of
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import bounded_look
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.breaker import MAX_PAUSE_S
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.guarded_disk import TOPIC
+from lucidnode.node.config import NodeConfig, load_config, save_config
+from lucidnode.node.current_settings import CurrentSettings
 
 pytestmark = pytest.mark.fuse
+
+CONFIG = NodeConfig(
+    studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///none", min_free=0
+)
 
 FAULTS = [errno.EIO, errno.EACCES, errno.EMFILE, errno.ENOTDIR, errno.ESTALE]
 
@@ -79,6 +96,71 @@ async def test_the_daemon_takes_a_fault_for_a_miss_and_keeps_what_is_not_at_faul
         found = [await cache.get(block) for block, _ in blocks]
         lost = 3 if fault in {errno.EIO, errno.ENOTDIR} else 0  # the file itself may be bad
         assert found == [None] * lost + [ciphertext for _, ciphertext in blocks[lost:]]
+
+
+def test_a_disk_that_hangs_is_named_by_doctor_and_holds_up_nobody(
+    disk: RecordingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_look, "PATIENCE_S", 0.2)
+    impatient = partial(try_disk, first_s=0.2, whole_s=0.2)
+    with disk.frozen():
+        with pytest.raises(TimeoutError, match="does not answer"):
+            impatient(disk.path / "cache")
+        found = doctor.disk(disk.path / "cache", CONFIG, impatient)
+        with pytest.raises(TimeoutError, match="does not answer"):
+            disk_of(disk.path)
+    assert found.what == f"cache in {disk.path / 'cache'}"
+    assert found.verdict == "amiss"
+    assert "its disk hangs: it does not answer" in found.found
+    assert doctor.disk(disk.path / "cache", CONFIG).verdict == "well"
+    assert disk_of(disk.path).size
+
+
+def test_a_cache_whose_disk_hangs_is_left_for_another(
+    tmp_path: Path, disk: RecordingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_look, "PATIENCE_S", 0.2)
+    old, new, home = disk.path / "cache", tmp_path / "new", tmp_path / "home"
+    home.mkdir()
+    save_config(home, msgspec.structs.replace(CONFIG, cache_dir=str(old), cache_id=take(old)))
+
+    def ended(*words: str) -> Result:
+        return CliRunner().invoke(cli, ["--home", str(home), "cache", *words, str(new)])
+
+    with disk.frozen():
+        assert "or its disk hangs" in ended("adopt").output
+        moved = ended("move").exception
+        assert isinstance(moved, TimeoutError)
+        assert moved.filename == str(old)
+        assert ended("adopt", "--yes").exit_code == 0
+        with pytest.raises(TimeoutError):
+            _refuse_inside(tmp_path / "demo", [home, old])
+    assert load_config(home).cache_dir == str(new)
+
+
+def test_a_bucket_directory_that_hangs_is_told_and_not_waited_for(
+    disk: RecordingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "_ANSWER_S", 0.2)
+    address = DirectoryAddress(disk.path / "bucket")
+    asyncio.run(directory.prepare_directory(address, create=True))
+    with disk.frozen(), pytest.raises(Unavailable, match="did not answer in time"):
+        asyncio.run(directory.prepare_directory(address, create=False))
+
+
+def test_settings_are_gone_by_also_while_the_disk_of_the_cache_hangs(
+    tmp_path: Path, disk: RecordingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = msgspec.structs.replace(CONFIG, cache_dir=str(disk.path / "cache"))
+    save_config(tmp_path, config)
+    current = CurrentSettings(tmp_path, lambda config: config)
+    save_config(tmp_path, msgspec.structs.replace(config, cache_limit=1 << 30))
+    monkeypatch.setattr(bounded_look, "PATIENCE_S", 0.2)
+    with disk.frozen():
+        current.renew()
+        with pytest.raises(TimeoutError, match="does not answer"):
+            CurrentSettings(tmp_path, lambda config: config)
+    assert current.room.limit == 1 << 30
 
 
 class NoCache:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lucidnode.node.bucket.pace import RateLimit
-from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.cache.room import CacheRoom, disk_of
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import NODE_FILE, NodeConfig, change_config, load_config, save_config
 from lucidnode.node.current_settings import CurrentSettings
@@ -202,7 +202,7 @@ def test_settings_that_are_damaged_change_nothing_of_what_runs(tmp_path: Path) -
     current.renew()
     assert (current.config.mdns, current.room) == (
         False,
-        CacheRoom.on(tmp_path, FRESH.cache_limit, 8 << 20),
+        CacheRoom.of(FRESH.cache_limit, 8 << 20, disk_of(tmp_path).size),
     )
 
 

@@ -18,11 +18,12 @@ import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
-from lucidnode.node.cache import disk
+from lucidnode.node.cache import attachment
 from lucidnode.node.cache.arriving import ArrivingFiles
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.client.breaker import MAX_PAUSE_S
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import BlockId
@@ -396,7 +397,7 @@ async def test_clearing_drops_everything_and_says_how_much(tmp_path: Path) -> No
 async def test_who_has_blocks_go_hears_of_a_disk_that_hangs_and_is_not_held_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_BATCH_S", 0.05)
+    monkeypatch.setattr(attachment, "_BATCH_S", 0.05)
     well = threading.Event()
     told: list[str] = []
     async with opened(tmp_path, told=told) as cache:
@@ -413,6 +414,74 @@ async def test_who_has_blocks_go_hears_of_a_disk_that_hangs_and_is_not_held_up(
         await cache._disk.writing.begin(lambda: None)  # behind all that was begun
         assert [cache.holds(block) for block in ids] == [False, True, True]
     assert "no answer" in told[0]
+
+
+async def test_nobody_clears_behind_a_disk_that_hangs_as_if_nothing_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment, "_BATCH_S", 0.05)
+    well = threading.Event()
+    async with opened(tmp_path, told=[]) as cache:
+        ids = await filled(cache, 3)
+        hanging = cache._disk.writing.begin(well.wait)
+        try:
+            with pytest.raises(Unavailable, match="no answer"):
+                await cache.evict(ids)
+            for again in (cache.clear(), cache.evict(ids)):
+                with pytest.raises(Unavailable, match="left alone"):
+                    await again
+            assert cache.facts().blocks == 3, "what the disk has not let go is there"
+            assert cache.facts().bytes == 3 * BLOCK
+            cache._disk.writing.answered()
+            with pytest.raises(Unavailable, match="no answer"):
+                await cache.clear()
+        finally:
+            well.set()
+        await hanging
+        cache._disk.writing.answered()
+        assert await cache.clear() == 0, "the first command freed it"
+        assert cache.facts().blocks == cache.facts().bytes == 0
+        assert files_in(tmp_path) == {}
+
+
+async def test_a_disk_that_hangs_is_told_though_nobody_asks_for_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment, "_BATCH_S", 0.05)
+    well = threading.Event()
+    told: list[str] = []
+    async with opened(tmp_path, told=told) as cache:
+        hanging = cache._disk.writing.begin(well.wait)
+        try:
+            await cache.maintain_once()
+            assert not cache.facts().working
+        finally:
+            well.set()
+        await hanging
+    assert "no answer for 0.05 s" in told[0]
+
+
+async def test_a_disk_that_hangs_at_the_start_is_taken_up_once_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as cache:
+        ids = await filled(cache, 2)
+    monkeypatch.setattr(attachment, "_OPENING_S", 0.05)
+    well = threading.Event()
+    opens = CacheDirectory.open
+    monkeypatch.setattr(CacheDirectory, "open", lambda *given: (well.wait(), opens(*given))[1])
+    clock, told = ManualClock(), list[str]()
+    async with opened(tmp_path, clock=clock, told=told) as cache:
+        assert cache.facts().blocks == 0
+        clock.now += MAX_PAUSE_S
+        await cache.maintain_once()  # which begins no second opening behind the first
+        well.set()
+        assert cache._disk._opening is not None
+        await cache._disk._opening
+        assert all(map(cache.holds, ids))
+        assert cache.facts().working
+    assert "no answer for 0.05 s" in told[0]
+    assert len(told) == 1
 
 
 async def test_who_has_blocks_go_hears_that_the_disk_fails(tmp_path: Path) -> None:
