@@ -99,6 +99,7 @@ class FuseSession:
                 f"the kernel does not let us mount at {mountpoint}: {advice}"
             ) from error
 
+        self._is_closed = False
         self._opened = [os.dup(opened) for opened in device.devices() - before]
         before.update(self._opened)
         tree = TreeRequests(files, spans, owner, quiet)
@@ -137,7 +138,9 @@ class FuseSession:
             self._locks.stop()
 
     def stop(self) -> None:
-        """Have `serve` return. To be called in the loop that serves."""
+        """Have `serve` return. To be called in the loop that serves; once closed there is nothing to end."""
+        if self._is_closed:
+            return  # pyfuse3 would use what it has freed
         # pyfuse3 ends the wait for requests by its future. A request that comes in at this moment
         # ends it, too: the one that is later must find nothing to end.
         loop = asyncio.get_running_loop()
@@ -153,6 +156,7 @@ class FuseSession:
 
     def close(self, *, unmount: bool = True) -> None:
         """Unmount, if it still is mounted; without *unmount* leave that to somebody else."""
+        self._is_closed = True
         if self._device is not None:
             self._device.close()
         pyfuse3.close(unmount=unmount)
