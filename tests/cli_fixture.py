@@ -157,7 +157,7 @@ class Workstation:
     ) -> tuple[int, str]:
         """Run *command* on a terminal; give each answer when its prompt shows. Returns all shown.
 
-        An answer that is a function is called instead.
+        An answer that is a function is called instead, and what it returns is given, if that is text.
         """
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
@@ -182,11 +182,10 @@ class Workstation:
                         break
                 if waiting and waiting[0][0] in shown[at:]:
                     at = len(shown)
-                    match waiting.pop(0)[1]:
-                        case str(words):
-                            terminal.write(words.encode() + b"\n")
-                        case act:
-                            act()
+                    answer = waiting.pop(0)[1]
+                    given = answer if isinstance(answer, str) else answer()
+                    if isinstance(given, str):
+                        terminal.write(given.encode() + b"\n")
         assert not waiting, (waiting, shown)
         return process.wait(10), shown
 

@@ -265,14 +265,9 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     """
     home: Path = context.obj
     mine, socket = unlocked(home, passphrase_file)
-    status = asyncio.run(facts(home, "status"))
-    require_unmounted(home, status)
-    if waiting := status["uploads"]["blocks"]:
-        raise Refused(
-            f"{counted(waiting, 'block')} of what was written here did not reach the bucket yet: "
-            "`lucidnode status` says how far it is"
-        )
+    _require_sent(home)
     confirm("Leave the studio, and remove this workstation's keys for good?", yes=yes)
+    _require_sent(home)  # what was mounted and written while the question stood
     asyncio.run(putting_out.leave(socket, mine))
     context.invoke(exit_command)
     for name in (MEMBER_FILE, NODE_KEY_FILE, *SEALED_FILES, NODE_FILE):
@@ -282,6 +277,17 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
         f"still in {home}",
         err=True,
     )
+
+
+def _require_sent(home: Path) -> None:
+    """Raise MountPointBusy while anything is mounted, Refused if what was written waits here."""
+    status = asyncio.run(facts(home, "status"))
+    require_unmounted(home, status)
+    if waiting := status["uploads"]["blocks"]:
+        raise Refused(
+            f"{counted(waiting, 'block')} of what was written here did not reach the bucket yet: "
+            "`lucidnode status` says how far it is"
+        )
 
 
 def _changing(
