@@ -53,6 +53,7 @@ from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.opened_replica import opened_replica, take_back_torn
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.programs.program_files import ProgramFiles
+from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, most_with_channel
 from lucidnode.fs.read.touched_blocks import report_touched
 from lucidnode.fs.replica.replica import Replica
@@ -70,6 +71,7 @@ from lucidnode.node.client.daemon_socket.blocks import DaemonBlocks
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.kept import MOUNT_SERVER_FILE, hold
 from lucidnode.node.client.supervision import Supervisor, supervised
 
 
@@ -104,6 +106,8 @@ async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterato
         replica = stack.enter_context(
             contextlib.closing(await opened_replica(Path(spec.home), client, access, alerts, clock))
         )
+        server = project_directory(Path(spec.home), spec.project) / MOUNT_SERVER_FILE
+        stack.callback(os.close, hold(server, spec.mountpoint))
         link = await stack.enter_async_context(
             DaemonLink(client.mounts, spec.project, partial(_hello, spec, replica), clock)
         )

@@ -19,7 +19,6 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import remove
 from lucidnode.fs.file_layer import DISK_THREADS, Ground, cache_disk
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.kernel.mountpoint import check, clear
 from lucidnode.fs.kernel.session import FuseSession
 from lucidnode.fs.kernel.spans import Spans
@@ -30,6 +29,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
+from lucidnode.node.client.kept import KEEPER_SUFFIX, SERVER_SUFFIX, hold
 from lucidnode.node.client.supervision import supervised
 
 
@@ -53,7 +53,8 @@ async def run(spec: PastMountSpec, ready: Callable[[], None], came_back: str = "
             ready()
     replica = Path(spec.replica)
     remove(replica)
-    replica.with_suffix(KEEPER_SUFFIX).unlink(missing_ok=True)
+    for suffix in (KEEPER_SUFFIX, SERVER_SUFFIX):
+        replica.with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager
@@ -69,6 +70,9 @@ async def _session(
             contextlib.closing(
                 Replica.open(Path(spec.replica), access.keys().replica, access.workstation)
             )
+        )
+        stack.callback(
+            os.close, hold(Path(spec.replica).with_suffix(SERVER_SUFFIX), spec.mountpoint)
         )
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
         tasks = await stack.enter_async_context(supervised(alerts, clock))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.kept import RETURN_S, holder, mount_keepers
+from lucidnode.node.client.kept import MOUNT_KEEPER_FILE, RETURN_S, holder, mount_keepers
 from lucidnode.node.client.mountinfo import mounts
 from lucidnode.node.mounts import MountTable, lost_topic
 
@@ -71,6 +71,8 @@ class LostMounts:
         there = {str(mount.directory) for mount in mounts(self._mountinfo()) if mount.is_ours}
         found = {}
         for lock in mount_keepers(self._home):
+            if lock.name != MOUNT_KEEPER_FILE:
+                continue  # of the past, where nobody writes
             keeper, point = holder(lock)
             found[ProjectId(lock.parent.name)] = _Left(point, keeper is not None, point in there)
         return found

@@ -39,6 +39,7 @@ from lucidnode.fs.replica.used_files import UsedFiles
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.client.journal import EntryHeader, empty_link, epoch_of
+from lucidnode.node.client.kept import KEEPER_SUFFIX, SERVER_SUFFIX
 from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
 
@@ -46,9 +47,6 @@ _PAST_FILE = "past.db"
 
 _MOUNTED = "at-"
 """What the names of replicas begin with that stand on an earlier entry, for mounts."""
-
-KEEPER_SUFFIX = ".keeper"
-"""Of the file beside such a replica that tells who keeps its mount."""
 
 _COLLECTING = "collecting"
 """The file beside a past that a collection holds, which makes room for whoever asks."""
@@ -302,7 +300,8 @@ class Past:
         for old in self._path.parent.glob(f"{_MOUNTED}*.db"):
             if not is_in_use(old):
                 remove(old)
-                old.with_suffix(KEEPER_SUFFIX).unlink(missing_ok=True)
+                for suffix in (KEEPER_SUFFIX, SERVER_SUFFIX):
+                    old.with_suffix(suffix).unlink(missing_ok=True)
         copy = self._path.with_name(f"{_MOUNTED}{seq}-{secrets.token_hex(8)}.db")
         self._copy_to(copy)
         try:

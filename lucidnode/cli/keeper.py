@@ -10,7 +10,6 @@ reason that stays, ends its keeper as well.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import logging
 import os
@@ -37,7 +36,7 @@ from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.secret_memory import SecretMemory
 from lucidnode.fs.errors import AlreadyMounted
 from lucidnode.node.client.backoff import Backoff
-from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held
+from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, hold, holder, is_held
 from lucidnode.node.config import BUCKET_FILE
 
 log = logging.getLogger(__name__)
@@ -254,19 +253,16 @@ class Keeper:
 def _hold(lock: Path, serves: str, what: str) -> None:
     """Say in *lock* that this process is the keeper of *what*. Raises AlreadyMounted.
 
-    The kernel lets go of it when this process has ended, and not before. Nobody waits for it: who
-    did would serve at a moment of his own, long after whoever started him has gone.
+    Nobody waits for it: who did would serve at a moment of his own, long after whoever started him
+    has gone.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(lock, serves)
     except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as fcntl(2) has it
         raise AlreadyMounted(
             f"{what} is served already, or whoever served it has not ended yet: "
             "look with `lucidnode status`, and try again"
         ) from None
-    os.truncate(descriptor, 0)
-    os.write(descriptor, os.fsencode(serves))
 
 
 def end_keeper(lock: Path, serves: str | None = None) -> bool:

@@ -18,10 +18,10 @@ from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.point_given import PointGiven
 from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY
-from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.past_mount import run
 from lucidnode.fs.project_home import project_directory
+from lucidnode.node.client.kept import KEEPER_SUFFIX
 from lucidnode.node.client.staging import BLOCKS, STAGING
 from lucidnode.node.config import load_config
 

@@ -26,7 +26,14 @@ from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
-from lucidnode.node.client.kept import RETURN_S, mount_keepers, mounted
+from lucidnode.node.client.kept import (
+    RETURN_S,
+    holder,
+    mount_keepers,
+    mount_servers,
+    mounted,
+    mounted_now,
+)
 
 _LOOK_INTERVAL_S = 0.25
 _REPORT_INTERVAL_S = 1.25
@@ -65,17 +72,20 @@ def umount_command(home: Path, directory: Path, forget: bool) -> None:
 
 def require_unmounted(home: Path, status: dict[str, Any] | None) -> None:
     """Raise MountPointBusy while anything is mounted; *status* is what a daemon says, if one runs."""
-    there = mounted(home, [each["mountpoint"] for each in status["mounts"]] if status else [])
-    if there:
+    if there := _there(home, status):
         raise MountPointBusy(
             f"still mounted: {', '.join(there)}; run `lucidnode umount {shlex.quote(there[0])}` first"
         )
 
 
+def _there(home: Path, status: dict[str, Any] | None) -> list[str]:
+    return mounted(home, [each["mountpoint"] for each in status["mounts"]] if status else [])
+
+
 def _unmount_drained(home: Path, mountpoint: Path) -> None:
     """Unmount, once changes are in the cloud or nothing moves, and say so."""
     found = mounted_at(mountpoint)
-    if found is None and _end_kept(home, mountpoint):
+    if found is None and (_end_kept(home, mountpoint) or _end_served(home, mountpoint)):
         click.echo(f"{mountpoint} is unmounted", err=True)
         return
     if found is None or not found.is_ours:
@@ -83,9 +93,10 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
     with spinner("asking the drive…"):
         mount = asyncio.run(_mount_at(home, mountpoint))
     if mount is None:
-        # One whose process died, or of another home: there is nobody here to wait for.
+        # One whose process died, of the past, or of another home; or nobody tells how far it is.
         _unmount(mountpoint)
         _end_kept(home, mountpoint)
+        _end_served(home, mountpoint)
         click.echo(f"{mountpoint} is unmounted", err=True)
         return
     users = users_of(mountpoint)
@@ -103,11 +114,7 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
             # The kernel tells it nothing while there is a copy: it would serve that for ever.
             process.tell(signal.SIGTERM)
         with spinner("handing over to the daemon…"):
-            if not process.ends_within(_HAND_OVER_S):
-                raise MountPointBusy(
-                    f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing "
-                    "over; it goes on in the background"
-                )
+            _require_ended(process, mountpoint, mount["pid"])
             _end_kept(home, mountpoint)  # its keeper sees the same, and is waited for
     click.echo(
         f"{mountpoint} is unmounted{_what_is_left(home, log, before)}{_cut_off(holders)}", err=True
@@ -116,8 +123,7 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
 
 def _mounted(home: Path) -> str:
     """Return where projects are mounted, in words: people name the project instead."""
-    status = asyncio.run(facts_if_running(home, "status"))
-    where = [] if status is None else [mount["mountpoint"] for mount in status["mounts"]]
+    where = _there(home, asyncio.run(facts_if_running(home, "status")))
     if len(where) == 1:
         return f"did you mean `lucidnode umount {shlex.quote(where[0])}`?"
     return f"mounted are {', '.join(where)}" if where else "nothing is mounted here"
@@ -135,6 +141,26 @@ def _cut_off(holders: list[str]) -> str:
 def _end_kept(home: Path, mountpoint: Path) -> bool:
     """Have nobody bring back the mount at *mountpoint*; tell whether somebody would have."""
     return sum(end_keeper(lock, str(mountpoint)) for lock in mount_keepers(home)) > 0
+
+
+def _end_served(home: Path, mountpoint: Path) -> bool:
+    """Have whoever serves *mountpoint* without a keeper end; tell whether somebody did. Raises MountPointBusy."""
+    for lock in mount_servers(home):
+        pid, served = holder(lock)
+        if pid is not None and served == str(mountpoint):
+            with spinner("handing over to the daemon…"), OtherProcess(pid) as process:
+                process.tell(signal.SIGTERM)  # one that hands over already goes on with that
+                _require_ended(process, mountpoint, pid)
+            return True
+    return False
+
+
+def _require_ended(process: OtherProcess, mountpoint: Path, pid: int) -> None:
+    if not process.ends_within(_HAND_OVER_S):
+        raise MountPointBusy(
+            f"{mountpoint} is unmounted, but process {pid} is not done handing over; it goes on in "
+            "the background"
+        )
 
 
 def _unmount(mountpoint: Path) -> None:
@@ -161,7 +187,7 @@ async def _mount_at(home: Path, mountpoint: Path) -> dict[str, Any] | None:
     ends_at = time.monotonic() + RETURN_S
     while True:
         mount = _found(await facts_if_running(home, "status"), mountpoint)
-        is_kept = str(mountpoint) in mounted(home, [])
+        is_kept = str(mountpoint) in mounted_now(home)
         if mount is not None or not is_kept or time.monotonic() >= ends_at:
             return mount
         await asyncio.sleep(_LOOK_INTERVAL_S)

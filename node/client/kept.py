@@ -1,4 +1,4 @@
-"""Whether somebody would bring a daemon or a mount back: its keeper holds a lock while it lives."""
+"""Who serves a daemon or a mount here, and who would bring it back: each holds a lock while it lives."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable
+from glob import glob
 from pathlib import Path
 
-MOUNT_KEEPER_FILE = "mount.keeper"
-"""In the directory of a project: the lock of who keeps its mount, and the mount point in it."""
+KEEPER_SUFFIX, SERVER_SUFFIX = ".keeper", ".server"
+"""Of the locks of who keeps a mount and of who serves it, in the directory of its project, and the
+mount point in them. Those of a mount of the past lie deeper, beside its replica."""
+
+MOUNT_KEEPER_FILE, MOUNT_SERVER_FILE = f"mount{KEEPER_SUFFIX}", f"mount{SERVER_SUFFIX}"
+"""The locks of a project's mount of now."""
 
 DAEMON_KEEPER_FILE = "daemon.keeper"
 """In the home directory: the lock of who keeps the daemon, and the options it was started with."""
@@ -27,18 +32,60 @@ def is_held(lock: Path) -> bool:
 
 
 def mount_keepers(home: Path) -> list[Path]:
-    """Return the locks of all mounts that *home* has had."""
-    return sorted((home / "projects").glob(f"*/{MOUNT_KEEPER_FILE}"))
+    """Return the locks of who has kept mounts of *home*, those of the past as well."""
+    return _locks(home, KEEPER_SUFFIX)
+
+
+def mount_servers(home: Path) -> list[Path]:
+    """Return the locks of who has served mounts of *home*, those of the past as well."""
+    return _locks(home, SERVER_SUFFIX)
+
+
+def _locks(home: Path, suffix: str) -> list[Path]:
+    projects = home / "projects"
+    # pathlib's fails where a directory goes while it looks.
+    found = glob(f"*/**/*{suffix}", root_dir=projects, recursive=True)  # noqa: PTH207
+    return sorted(projects / name for name in found)
 
 
 def mounted(home: Path, known: Iterable[str]) -> list[str]:
-    """Return the mount points of *home*: those that its daemon says it has *known*, and those kept.
+    """Return the mount points of *home*: those that its daemon says it has *known*, and all others.
 
-    A mount that looks for a daemon which has just begun to serve is there, though that daemon does
-    not know it yet.
+    A daemon does not know those of the past. A mount that looks for a daemon which has just begun to
+    serve is there, though that daemon does not know it yet; so is one that finds none. One that is
+    coming back has a keeper alone, one in the foreground, or whose keeper was killed, has none.
     """
-    kept = [point for pid, point in map(holder, mount_keepers(home)) if pid is not None]
-    return list(dict.fromkeys([*known, *kept]))
+    return list(dict.fromkeys([*known, *_held([*mount_keepers(home), *mount_servers(home)])]))
+
+
+def mounted_now(home: Path) -> list[str]:
+    """Return where *home* has mounts that its daemon is to know of: kept or served, and none of the past."""
+    locks = [*mount_keepers(home), *mount_servers(home)]
+    return _held([lock for lock in locks if lock.name in {MOUNT_KEEPER_FILE, MOUNT_SERVER_FILE}])
+
+
+def _held(locks: Iterable[Path]) -> list[str]:
+    """Return what is written in each of *locks* that somebody holds."""
+    return [point for pid, point in map(holder, locks) if pid is not None]
+
+
+def hold(lock: Path, serves: str) -> int:
+    """Say in *lock* that this process keeps, or serves, *serves*; return the descriptor that holds it.
+
+    The kernel lets go of it when that is closed, or any other of the file in this process, and when the
+    process has ended, not before. Raises BlockingIOError or PermissionError if another process has it.
+    """
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        said = os.fsencode(serves)
+        if os.pread(descriptor, len(said) + 1, 0) != said:  # else it needs no room on a full disk
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, said, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def holder(lock: Path) -> tuple[int | None, str]:

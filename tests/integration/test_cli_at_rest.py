@@ -99,6 +99,7 @@ def test_the_passphrase_is_asked_for_once_and_again_after_lock(station: Workstat
     until(lambda: len(station.processes("daemon")) == 2 and killed not in station.processes())
     until(lambda: readable(drive / "clip"))
     assert asks(station.run("project", "list"))
+    station.unlocked("mount", "demo", station.folder / "then", "--at", "0")
     assert "no process of Lucidnode has a key" in station.ok("lock", "--unmount").err
     assert not station.processes()
     assert not mounted(station)

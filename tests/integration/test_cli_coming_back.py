@@ -10,6 +10,7 @@ import http.server
 import itertools
 import json
 import os
+import shutil
 import signal
 import socketserver
 import subprocess
@@ -20,13 +21,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cli_fixture import Workstation, until, workstation
+from cli_fixture import LUCIDNODE, Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.fs.hand_over import AT_ONCE
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.daemon_socket.place import SOCKET_FILE
 from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.kept import hold
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -168,6 +171,49 @@ def test_a_mount_that_a_new_daemon_does_not_know_yet_is_mounted_for_who_would_en
             asyncio.run(told_to_exit(station.home))
     until(lambda: len(station.status()["mounts"]) == 1, BACK_S)
     assert (drive / "plan").read_bytes() == b"of today"
+
+
+def test_a_mount_in_the_foreground_that_has_no_daemon_is_mounted_and_ends_in_order(
+    station: Workstation,
+) -> None:
+    drive = station.folder / "by hand"
+    words = ("mount", "demo", drive, "--foreground", "--passphrase-file", station.words)
+    with subprocess.Popen(
+        [LUCIDNODE, *words], env=station.environment, stderr=subprocess.PIPE, text=True
+    ) as serving:
+        until(lambda: mounted_at(drive) is not None and station.status()["mounts"], BACK_S)
+        for pid in station.processes("daemon"):  # its keeper first
+            os.kill(pid, signal.SIGKILL)
+        synced(drive / "plan", b"that waits")
+        assert f"still mounted: {drive}" in station.run("exit").line
+        moved = station.run("cache", "move", station.folder / "elsewhere")
+        assert f"still mounted: {drive}" in moved.line
+        subprocess.run(["fusermount3", "-u", drive], check=True)
+        serving.terminate()  # while it waits for the daemon
+        serving.send_signal(AT_ONCE)
+        said = serving.communicate(timeout=BACK_S)[1]
+    assert serving.returncode == 0, said
+    assert "changes wait for the next mount" in said
+    assert "no daemon runs here" in station.ok("exit").err
+
+
+def test_who_mounts_while_leave_asks_has_not_left(station: Workstation) -> None:
+    station.unlocked("daemon")
+    lock = station.home / "projects" / "of another terminal" / "mount.keeper"
+    lock.parent.mkdir(parents=True)
+    held: list[int] = []
+
+    def yes_to_a_drive() -> str:
+        held.append(hold(lock, "/mnt/drive"))
+        return "y"
+
+    code, shown = station.on_terminal(
+        *(LUCIDNODE, "leave", "--passphrase-file", str(station.words)),
+        answers=(("for good?", yes_to_a_drive),),
+    )
+    os.close(held.pop())
+    shutil.rmtree(lock.parent)
+    assert (code, "still mounted: /mnt/drive" in shown) == (Exit.MOUNT_POINT, True), shown
 
 
 async def told_to_exit(home: Path) -> None:

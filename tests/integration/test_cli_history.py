@@ -180,14 +180,22 @@ def test_the_past_is_mounted_beside_the_present_and_comes_back_when_its_process_
     assert ((then / "scene").read_text(), scene.read_text()) == ("before", "after")
     with pytest.raises(OSError, match="Read-only"):
         (then / "scene").write_text("x")
-    server = [
-        pid for pid in station.processes("past-process") if pid not in station.processes("keep")
-    ]
-    os.kill(server[0], signal.SIGKILL)
+    kill_past(station)
     until(lambda: shown(then / "scene") == "before")
+    refused = station.run("exit")
+    assert refused.line == (
+        f"still mounted: {studio.drive}, {then}; run `lucidnode umount {studio.drive}` first"
+    )
+    kill_past(station)
     station.ok("umount", then)
-    until(lambda: not station.processes("past-process"))
-    assert not list(station.home.glob("projects/*/history/at-*"))
+    assert not station.processes("past-process"), "or it comes back once more"
+
+
+def kill_past(station: Workstation) -> None:
+    """Kill the one process that serves a mount of the past. It has a keeper."""
+    kept = station.processes("keep")
+    (server,) = (pid for pid in station.processes("past-process") if pid not in kept)
+    os.kill(server, signal.SIGKILL)
 
 
 def test_snapshots_are_below_a_directory_of_the_mount_that_asks_for_it(studio: Studio) -> None:
@@ -251,6 +259,8 @@ def test_a_snapshot_is_a_name_that_all_commands_about_the_past_take(studio: Stud
     station.unlocked("snapshot", "mount", "demo", "locked cut", then)
     assert (then / "page").read_text() == "before"
     station.ok("umount", then)
+    until(lambda: not station.processes("past-process"))
+    assert not list(station.home.glob("projects/*/history/at-*"))
     station.unlocked("restore", page, "--at", "locked cut", "--to", studio.drive / "page then")
     assert (studio.drive / "page then").read_text() == "before"
     again = station.run(
