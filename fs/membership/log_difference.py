@@ -19,6 +19,9 @@ class LogDifference:
     """The first number that is not the same in both."""
     only_here: list[str]
     only_shown: list[str]
+    """All of it, unless *lists_me*."""
+    lists_me: bool
+    """Whether the log that was read here has this member; else nobody can read the names in it."""
 
 
 def log_difference(
@@ -36,11 +39,12 @@ def log_difference(
     try:
         by_here = _told(RosterView.read(here, mine))
     except NotAMember:
-        by_here = []
+        return LogDifference(Seq(first + 1), [], by_shown, lists_me=False)
     return LogDifference(
         Seq(first + 1),
         [one for one in by_here if one not in by_shown],
         [one for one in by_shown if one not in by_here],
+        lists_me=True,
     )
 
 

@@ -91,11 +91,14 @@ def members_repair(
 
 def _tell(difference: LogDifference, agreeing: Sequence[str], disagreeing: Sequence[str]) -> None:
     show_line(f"from number {difference.first} on the bucket holds another log of members")
-    for where, lines in (
-        ("only here", difference.only_here),
-        ("only in the bucket", difference.only_shown),
-    ):
-        show_line(f"{where}: {'; '.join(lines) or 'nobody and nothing'}")
+    here = "; ".join(difference.only_here) or "nobody and nothing"
+    shown = "; ".join(difference.only_shown) or "nobody and nothing"
+    if difference.lists_me:
+        show_line(f"only here: {here}")
+        show_line(f"only in the bucket: {shown}")
+    else:
+        show_line("by what was read here, this workstation belongs to no studio")
+        show_line(f"in the bucket: {shown}")
     for names, what in ((agreeing, "what is in the bucket"), (disagreeing, "something else")):
         if names:
             said = "says" if len(names) == 1 else "say"

@@ -23,6 +23,7 @@ def test_who_and_what_only_one_of_them_knows_is_named() -> None:
         Seq(2),
         ["Bo, edit-2: viewer"],
         ["project trailer", "an invite as editor for Bo"],
+        lists_me=True,
     )
 
 
@@ -43,7 +44,7 @@ def test_who_belongs_to_the_studio_by_the_bucket_alone_is_told_and_by_neither_re
     here = [studio.entries[0], *(stand_in(entry_hash(one)) for one in studio.entries[1:])]
     difference = log_difference(here, studio.entries, who)
     assert difference is not None
-    assert (difference.first, difference.only_here) == (2, [])
+    assert (difference.first, difference.only_here, difference.lists_me) == (2, [], False)
     assert len(difference.only_shown) == 2
     with pytest.raises(NotAMember):
         log_difference(studio.entries, here, who)
