@@ -94,19 +94,19 @@ async def take_next(
     """Create *body* behind the log of *reader*, as `LogSlots.take`, on top of all that counts there.
 
     The voids that the entry says nothing of are seen to stand before and after as well: else others
-    would read it on top of something else.
+    would read it on top of something else. If one was exchanged meanwhile, ours is there, and what it
+    means for others is Unknown.
     """
-    changed: Seq | None = None
-    outcome: SlotOutcome = Committed()
     try:
-        if (changed := await _changed(slots, reader)) is None:
-            seq, below = Seq(len(reader.log) + 1), fits(reader.log[-1])
-            outcome = await slots.take(seq, body, below, deadline)
-            if outcome == Committed():
-                changed = await _changed(slots, reader)
+        if (changed := await _changed(slots, reader)) is not None:
+            return Unchained(changed)
+        seq, below = Seq(len(reader.log) + 1), fits(reader.log[-1])
+        outcome = await slots.take(seq, body, below, deadline)
+        if outcome == Committed() and (changed := await _changed(slots, reader)) is not None:
+            return Unknown(LogChanged(changed))
     except (Unavailable, Corrupt) as error:
         return Unknown(error)
-    return outcome if changed is None else Unchained(changed)
+    return outcome
 
 
 async def _changed(slots: LogSlots, reader: RosterReader) -> Seq | None:

@@ -567,7 +567,7 @@ async def test_what_became_an_entry_while_we_built_on_it_is_no_foundation(
         return None
 
     scene.bucket.fault = exchanged
-    with pytest.raises(Refused, match="as this workstation has read it"):
+    with pytest.raises(Unavailable, match="number 2; whether the change arrived"):
         await service.append(Seq(4), ours)
     await rounds(scene, service, 80)
     assert len(service.current.projects) == len(service.current.invites) == 1
