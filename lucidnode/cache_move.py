@@ -1,8 +1,8 @@
 """The block cache moves to another directory, with all it holds: cached blocks, and what is not uploaded.
 
 Copied, made durable, and only then put in force and taken away where it was: whoever is killed on the
-way has the cache where it was, whole, and begins again where it broke off. On one disk files are linked
-instead of copied.
+way has the cache where it was, whole, and begins again where it broke off, or has it in its new place
+and the old one is cleared up later (node/cache_moves.py). On one disk files are linked instead of copied.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from lucidnode.node.cache.lock import DirectoryLock
-from lucidnode.node.cache.mark import MARK_FILE, check_fit, read_mark
+from lucidnode.node.cache.mark import PARTS, check_fit, read_mark, take
+from lucidnode.node.cache_moves import begin_copy, clear_up, files_of, is_copy_of, note_move
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.config import cache_directory, change_config, load_config
@@ -28,7 +29,7 @@ _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
 def size_of_cache(directory: Path) -> int:
     """Return the bytes that lie in *directory*. Blocking."""
-    return sum(path.stat().st_size for path in _files(directory))
+    return sum(path.stat().st_size for path in files_of(directory))
 
 
 def check_new_place(home: Path, new: Path) -> None:
@@ -42,6 +43,13 @@ def check_new_place(home: Path, new: Path) -> None:
     theirs = read_mark(new)
     if theirs is not None and theirs != read_mark(old):
         raise Refused(f"{new} holds another cache: `lucidnode cache adopt {new}` takes that up")
+    if not is_copy_of(new, read_mark(old)):
+        raise Refused(
+            f"{new} holds files that are of no copy of this cache: name an empty directory"
+        )
+    for part in sorted(PARTS):
+        if (old / part).is_symlink():
+            raise Refused(f"{old / part} is a link: put there what it leads to, and take it away")
 
 
 def move_cache(home: Path, new: Path, copied: Callable[[int], None]) -> None:
@@ -54,13 +62,16 @@ def move_cache(home: Path, new: Path, copied: Callable[[int], None]) -> None:
     if not old.is_dir():  # nothing has been cached yet
         change_config(home, partial(msgspec.structs.replace, cache_dir=str(new)))
         return
+    clear_up(home, new)
     with contextlib.closing(DirectoryLock(old)):
         make_directory(new)
-        for path in list(_files(new)):  # of a move that broke off, and gone since
+        note_move(home, old, new)
+        begin_copy(new, take(old))
+        for path in list(files_of(new)):  # of a move that broke off, and gone since
             if not (old / path.relative_to(new)).exists():
                 path.unlink()
         try:
-            for path in _files(old):
+            for path in files_of(old):
                 _copy(path, new / path.relative_to(old))
                 copied(path.stat().st_size)
         except OSError as error:
@@ -72,29 +83,12 @@ def move_cache(home: Path, new: Path, copied: Callable[[int], None]) -> None:
             raise
         _sync_directories(new)
         change_config(home, partial(msgspec.structs.replace, cache_dir=str(new)))
-        # Gone only now: until then it was the one in force.
-        for path in list(_files(old)):
-            path.unlink()
-        for directory, _, _ in os.walk(old, topdown=False):
-            if Path(directory) != old:
-                with contextlib.suppress(OSError):
-                    Path(directory).rmdir()
+    clear_up(home)  # the old one, gone only now: until then it was the one in force
 
 
 def _has_begun(home: Path) -> bool:
     """Tell whether a daemon of *home* has ever had a cache: before that there is none to move."""
     return load_config(home).cache_id is not None
-
-
-def _files(directory: Path) -> Iterator[Path]:
-    """Return the files of a cache, its mark last: a directory with the mark is a whole one."""
-    found = sorted(
-        path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()
-    )
-    mark = directory / MARK_FILE
-    yield from (path for path in found if path != mark)
-    if mark in found:
-        yield mark
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import msgspec
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.mark import CacheMark, take
+from lucidnode.node.cache_moves import clear_up
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import NodeError
@@ -45,6 +47,8 @@ async def opened_cache(home: Path, settings: CurrentSettings) -> AsyncIterator[O
     clock = SystemClock()
     alerts = Alerts(clock)
     mark = await asyncio.to_thread(_cache_mark, home)
+    # Nobody waits for it, or for a disk that hangs.
+    threading.Thread(target=_clear_up, args=(home,), name="cache-moves", daemon=True).start()
     with contextlib.closing(await asyncio.to_thread(PinBook, home / PINS_FILE)) as book:
         pinned = PinnedBlocks(await asyncio.to_thread(book.all))
         room = settings.room
@@ -52,6 +56,14 @@ async def opened_cache(home: Path, settings: CurrentSettings) -> AsyncIterator[O
             mark, room.limit, room.left_alone, clock, alerts, LeastRecentlyUsed, pinned
         ) as cache:
             yield OpenedCache(clock, alerts, mark, cache, book, pinned)
+
+
+def _clear_up(home: Path) -> None:
+    """Take away what moves of the cache have left."""
+    try:
+        clear_up(home)
+    except (OSError, NodeError) as error:
+        log.info("what a move of the cache has left stays for now: %s", error)
 
 
 def _cache_mark(home: Path) -> CacheMark:

@@ -18,6 +18,7 @@ from lucidnode.cli.progress import bytes_left
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
+from lucidnode.node.cache_moves import forget_moves
 from lucidnode.node.client.bounded_look import answer_of
 from lucidnode.node.client.daemon_socket.client import DaemonClient
 from lucidnode.node.client.errors import Refused
@@ -144,6 +145,7 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
         mark = take(new)
     except OSError as error:
         raise Refused(f"{new} cannot be a cache: {error.strerror}") from error
+    forget_moves(home)  # what they left is left as it is, as the old one is
     change_config(home, partial(msgspec.structs.replace, cache_dir=str(new), cache_id=mark))
     left = "" if old == new else f"; {old} is left as it is, with what was not uploaded from there"
     click.echo(f"the cache is in {new} from now on{left}", err=True)

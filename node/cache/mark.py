@@ -7,6 +7,7 @@ up in its place.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,23 @@ from lucidnode.node.client.guarded_disk import DiskMissing
 from lucidnode.node.client.staging import BLOCKS, STAGING
 
 MARK_FILE = "cache.id"
+COPYING_FILE = "copying.id"
+"""The same, in a directory to which the cache with that id is being moved."""
 
 _ID_BYTES = 16
 _LONGEST_ID = 64
 """Characters. What is longer is no id of ours."""
 
-_OURS = frozenset(
-    {BLOCKS, STAGING, MARK_FILE, "arriving", "incoming", "index.db", "index.db-wal", "index.db-shm"}
+PARTS = frozenset(
+    {BLOCKS, STAGING, MARK_FILE, COPYING_FILE, "arriving", "incoming"}
+    | {"index.db", "index.db-wal", "index.db-shm"}
 )
 """What can lie in a cache directory."""
+
+SCRATCH = re.compile(
+    r"\.(?:cache|copying)\.id\.[0-9a-f]{8}\.tmp|\.(?:index\.db(?:-wal|-shm)?|cache\.id)\.part"
+)
+"""What is left by whoever was killed while he wrote a mark (node/client/durable.py), or moved a cache."""
 
 REMEDY = (
     "Mount its disk, and work goes on by itself; if it is lost, run `lucidnode umount` for each "
@@ -56,10 +65,10 @@ class CacheMark:
             raise CacheMissing(self.directory)
 
 
-def read_mark(directory: Path) -> str | None:
-    """Return the id that *directory* carries, or None. Blocking; raises OSError."""
+def read_mark(directory: Path, name: str = MARK_FILE) -> str | None:
+    """Return the id that *directory* carries in the file *name*, or None. Blocking; raises OSError."""
     try:
-        with (directory / MARK_FILE).open("rb") as file:
+        with (directory / name).open("rb") as file:
             return file.read(_LONGEST_ID + 1).decode("ascii", "replace").strip() or None
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -82,12 +91,21 @@ def take(directory: Path) -> str:
 def check_fit(directory: Path) -> None:
     """Raise Refused if *directory* holds anything that is no cache of ours. Blocking."""
     try:
-        other = next((path for path in directory.iterdir() if path.name not in _OURS), None)
+        # A disk may be the cache as a whole, and has lost+found then.
+        passed = PARTS | {"lost+found"}
+        other = next(
+            (
+                path
+                for path in directory.iterdir()
+                if path.name not in passed and not SCRATCH.fullmatch(path.name)
+            ),
+            None,
+        )
     except FileNotFoundError:
         return
     except OSError as error:
         raise Refused(f"{directory} cannot be a cache: {error.strerror}") from error
-    if other is not None and other.name != "lost+found":
+    if other is not None:
         raise Refused(
             f"{directory} holds {other.name}, which is not Lucidnode's: name an empty directory, "
             "or one that was its cache before"
