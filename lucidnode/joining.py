@@ -134,7 +134,7 @@ async def join_log(
 
     Raises TicketSpent, WrongBucket or Unavailable, a sentence.
     """
-    slots = roster_slots(bucket, Alerts(clock), clock, JITTER)
+    slots = roster_slots(bucket, ticket.genesis, Alerts(clock), clock, JITTER)
     reader = RosterReader(ticket.genesis)
     for _ in range(_TRIES):
         await _read_patiently(slots, reader, clock)

@@ -7,7 +7,7 @@ that nothing is decided for good on one look:
 - What lies in a slot is proven by two reads at different times that gave the same bytes, and by a
   listing that shows the name with that size.
 - That it is no entry is proven only if slots that did hold an entry still show theirs, or a
-  witness, an object of ours outside the log, does: a store that mixes up its answers, or gives one
+  witness, an object of ours that is known beforehand, does: a store that mixes up its answers, or gives one
   for all, does not pass.
 - An entry of another number or log may be a mixed-up answer, and what looks like the entry but is
   by nobody, or has its size, a damaged one: it counts as lying there once it has been all that was
@@ -111,7 +111,7 @@ class LogSlots:
     ) -> None:
         """Take the parts it works with.
 
-        *is_witnessed* tells whether the bucket shows something outside this log as it is known, or
+        *is_witnessed* tells whether the bucket shows something as it is known beforehand, or
         raises Unavailable.
         """
         self._is_witnessed = is_witnessed

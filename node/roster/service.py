@@ -81,7 +81,7 @@ class RosterService:
         self._bucket = bucket
         self._genesis = genesis
         self._clock = clock
-        self._slots = roster_slots(bucket, alerts, clock, jitter)
+        self._slots = roster_slots(bucket, genesis, alerts, clock, jitter)
         self._log = KnownLog(genesis, saved, alerts)
         self._hint = asyncio.Event()
         self._looking = asyncio.Lock()

@@ -19,6 +19,7 @@ from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import ForeignRoster, Void
 from lucidnode.node.client.roster_entry import (
     MAX_ENTRY_BYTES,
+    entry_hash,
     is_item_of,
     stand_in,
 )
@@ -32,11 +33,30 @@ _BEHIND = 16
 """Objects behind the end of the log that are looked at."""
 
 
-def roster_slots(bucket: Bucket, alerts: Alerts, clock: Clock, jitter: Jitter) -> LogSlots:
-    """Return the slots of the roster in *bucket*."""
+def roster_slots(
+    bucket: Bucket, genesis: bytes, alerts: Alerts, clock: Clock, jitter: Jitter
+) -> LogSlots:
+    """Return the slots of the roster in *bucket*; *genesis* is the hash of entry 1.
+
+    That entry is known whatever was read: by it the bucket is told from what answers in its place
+    where all that lies before a number is no entry.
+    """
     names = LogNames(ROSTER, roster_key, "entry of the log of members", "roster-answers")
+
+    async def shows_the_first() -> bool:
+        try:
+            return entry_hash(await bucket.get(roster_key(Seq(1)))) == genesis
+        except (NotThere, Corrupt):
+            return False
+
     return LogSlots(
-        bucket=bucket, names=names, shape_of=roster_shape, alerts=alerts, clock=clock, jitter=jitter
+        bucket=bucket,
+        names=names,
+        shape_of=roster_shape,
+        alerts=alerts,
+        clock=clock,
+        jitter=jitter,
+        is_witnessed=shows_the_first,
     )
 
 

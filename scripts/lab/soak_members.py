@@ -296,7 +296,8 @@ class World:
         """Return what is not as it should be, empty if all is well."""
         reader = RosterReader(self.studio.ada.genesis)
         alerts = Alerts(self.clock)
-        slots = roster_slots(self.store, alerts, self.clock, self.random.random)
+        genesis = self.studio.ada.genesis
+        slots = roster_slots(self.store, genesis, alerts, self.clock, self.random.random)
         await read_all(slots, reader)
         if len(reader.log) != len(self.store.objects):
             # Nonsense behind an end is no entry's successor: it is reached by whoever appends.

@@ -495,6 +495,22 @@ async def test_what_is_too_large_is_void_and_the_log_goes_on_behind_it(
     expected_warnings += ["counts for nothing", "no entry of the log"]
 
 
+async def test_who_starts_behind_much_nonsense_gets_past_more_of_it(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """Nothing right below tells whether it is the bucket that answers, and what did is forgotten."""
+    expected_warnings += ["counts for nothing", "no entry of the log"]
+    scene.studio.entries += [b"nonsense"] * 6
+    await scene.known()
+    scene.studio.entries += [b"nonsense"] * 2
+    scene.studio.invite()
+    scene.publish()
+    again = scene.service()
+    await again.know()
+    async with running(again):
+        await until(scene, again, lambda: bool(again.current.invites))
+
+
 async def test_what_was_cleared_away_before_anybody_built_on_it_is_forgotten(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
