@@ -9,9 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,11 @@ USUAL_BODY_PORT = 7451
 """Where a workstation is reached for which nobody has chosen ports, unless a program has one of them."""
 
 _LAN_KEY = "lan_key"
+
+_AS_BEFORE = "price_per_gb"
+"""A file that has it was written by a release that wrote every field, chosen or not."""
+
+_NO_SETTINGS = frozenset({"own"})
 
 _UNKNOWN = re.compile(r"unknown field `(\w{1,64})`")
 """What msgspec says of a setting of a later release, or of one that somebody has mistyped."""
@@ -160,7 +165,9 @@ def load_config(home: Path) -> NodeConfig:
             "run `lucidnode init` or `lucidnode join`"
         ) from None
     try:
-        return _carried_over(json_in(raw, NodeConfig))
+        config = json_in(raw, NodeConfig)
+        written = json_in(raw, dict[str, Any]).keys()
+        return _carried_over(config) if _AS_BEFORE in written else _as_chosen(config, written)
     except Malformed as error:
         if (unknown := _UNKNOWN.search(str(error))) is not None:
             raise Refused(
@@ -168,6 +175,22 @@ def load_config(home: Path) -> NodeConfig:
                 "Lucidnode, or take it out"
             ) from error
         raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
+
+
+def _as_chosen(config: NodeConfig, written: Iterable[str]) -> NodeConfig:
+    """Return *config* with whatever was *written* as chosen, though it may be the default by now."""
+    default = {name for name, value in _defaults(config) if getattr(config, name) == value}
+    chosen = [name for name in written if name in default - _NO_SETTINGS - set(config.own)]
+    return msgspec.structs.replace(config, own=[*config.own, *chosen]) if chosen else config
+
+
+def _defaults(config: NodeConfig) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that need not be written, each with its default."""
+    for field in msgspec.structs.fields(config):
+        if field.default is not msgspec.NODEFAULT:
+            yield field.name, field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            yield field.name, field.default_factory()
 
 
 def _carried_over(config: NodeConfig) -> NodeConfig:
@@ -187,8 +210,18 @@ def _carried_over(config: NodeConfig) -> NodeConfig:
 
 
 def save_config(home: Path, config: NodeConfig) -> None:
-    """Write the settings into *home*, whole or not at all. Raises DiskFull, OSError."""
-    write_durably(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
+    """Write the settings into *home*, whole or not at all. Raises DiskFull, OSError.
+
+    What nobody chose is left out: it follows the defaults of each release, and an earlier release, which
+    refuses what it does not know, reads a home as long as no later setting is used there.
+    """
+    left_out = {name for name, value in _defaults(config) if getattr(config, name) == value}
+    kept = {
+        name: value
+        for name, value in msgspec.structs.asdict(config).items()
+        if name not in left_out or name in config.own
+    }
+    write_durably(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(kept)))
 
 
 def change_config(home: Path, change: Callable[[NodeConfig], NodeConfig]) -> NodeConfig:
