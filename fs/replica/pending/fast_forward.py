@@ -3,8 +3,8 @@
 To undo all that waits and to run it again (fs/replica/pending/rebase.py) takes a second for some ten
 thousand operations, in which the mount answers nobody; and a render that uploads for hours has so
 many waiting whenever a colleague saves a file. But most entries touch nothing that we touch. Or
-they touch the times of a directory in which both sides make files: then the entry finds the times
-it was made on, and ours are laid over them again, as if our operations had been run once more.
+they touch the times of a directory in which both sides make files, and how many directories lie in it:
+then the entry finds the row it was made on, and what we changed in it is laid over that again, as if our operations had been run once more.
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.write_set import needs_of, write_set_of
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
+from lucidnode.fs.replica.sqlite.rows import (
+    KIND_COLUMN,
+    LINKS_COLUMN,
+    TIME_COLUMNS,
+    Row,
+    RowChange,
+)
 from lucidnode.fs.replica.tree.tree_rules import check_tree
 
 
 class _Shared(NamedTuple):
-    """A directory whose times both sides set."""
+    """A directory whose times both sides set, or in which they count the directories."""
 
     before: Row
     """Its row when our first operation changed it."""
     now: Row
+    """As it is here once the entry is applied."""
 
 
 def fast_forward(
@@ -51,7 +58,8 @@ def fast_forward(
     shared = journal.write_sets.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False
-    if journal.write_sets.removes() and _moves_directory(database, winner):
+    moves = _moves_directory(database, winner)
+    if moves and journal.write_sets.removes():
         return False  # what we remove may lie in it, at any depth
     rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
     firsts = journal.write_sets.first_changes_of(shared)
@@ -61,8 +69,11 @@ def fast_forward(
         now = database.row("SELECT * FROM inode WHERE ino = ?", (ino,))
         if now is None or now[KIND_COLUMN] != Kind.DIRECTORY:
             return False
-        times = _times_only(*rows[ino]) if ino in rows else {}
-        if times is None:
+        theirs_in_row = _times_and_links(*rows[ino]) if ino in rows else ({}, 0)
+        if theirs_in_row is None:
+            return False
+        times, links = theirs_in_row
+        if links and moves:
             return False
         if (first := firsts.get(ino)) is None:
             continue
@@ -71,16 +82,19 @@ def fast_forward(
         before = _put_on_top(changes[first], ino, times)
         if before is None:
             return False
-        if times:
-            directories.append(_Shared(before, now))
+        for number in journal.write_sets.changing(ino) if links else ():
+            changes[number] = changes.get(number) or journal.changes_of(number)
+            _count_links(changes[number], ino, links)
+        if times or links:
+            directories.append(_Shared(before, _linked(now, links)))
     for directory in directories:
-        _set_times(database, directory.before)
+        _set_row(database, directory.before)
     on_base()
     check_tree(database, database.apply(changeset))
     for directory in directories:
-        _set_times(database, directory.now)
-    for first, of_first in changes.items():
-        journal.set_changes_of(first, of_first)
+        _set_row(database, directory.now)
+    for number, of_operation in changes.items():
+        journal.set_changes_of(number, of_operation)
     return True
 
 
@@ -94,13 +108,14 @@ def _moves_directory(database: Database, winner: list[RowChange]) -> bool:
     )
 
 
-def _times_only(old: Row | None, new: Row | None) -> dict[int, int | bytes] | None:
-    """Return which times the winner sets in a row, by column; None if it does more."""
+def _times_and_links(old: Row | None, new: Row | None) -> tuple[dict[int, int | bytes], int] | None:
+    """Return which times the winner sets in a row, by column, and how many links it adds; None if it does more."""
     if old is None or new is None:
         return None
     columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
     set_to = {place: value for place, value in enumerate(columns) if value is not None}
-    return set_to if set_to.keys() <= set(TIME_COLUMNS) else None
+    links = int(set_to.pop(LINKS_COLUMN, 0)) - int(old[LINKS_COLUMN] or 0)
+    return (set_to, links) if set_to.keys() <= set(TIME_COLUMNS) else None
 
 
 def _put_on_top(
@@ -128,10 +143,23 @@ def _put_on_top(
     return old
 
 
+def _count_links(changes: list[RowChange], ino: InodeNo, links: int) -> None:
+    """Have *changes* start from a row of *ino* with so many *links* more, and leave it so."""
+    for place, (table, old, new) in enumerate(changes):
+        if table == "inode" and old is not None and new is not None and old[0] == ino:
+            changes[place] = ("inode", _linked(old, links), _linked(new, links))
+
+
+def _linked(row: Row, more: int) -> Row:
+    return (*row[:LINKS_COLUMN], int(row[LINKS_COLUMN]) + more, *row[LINKS_COLUMN + 1 :])
+
+
 def _is_of(ino: InodeNo, *versions: Row | None) -> bool:
     return any(row is not None and row[0] == ino for row in versions)
 
 
-def _set_times(database: Database, row: Row) -> None:
-    ino, times = row[0], [row[at] for at in TIME_COLUMNS]
-    database.change("UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (*times, ino))
+def _set_row(database: Database, row: Row) -> None:
+    ino, links, times = row[0], row[LINKS_COLUMN], [row[at] for at in TIME_COLUMNS]
+    database.change(
+        "UPDATE inode SET nlink = ?, mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (links, *times, ino)
+    )

@@ -325,6 +325,10 @@ class WriteSetIndex:
                     first.setdefault(ino, step.id)
         return first
 
+    def changing(self, ino: InodeNo) -> list[int]:
+        """Return the operations that changed the row of *ino* itself, oldest first."""
+        return [step.id for step in self._steps if ino in step.touches.changed]
+
 
 def _uncount(counted: Counter[T], gone: tuple[T, ...]) -> None:
     for each in gone:
