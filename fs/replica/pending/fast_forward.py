@@ -58,8 +58,7 @@ def fast_forward(
     shared = journal.write_sets.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False
-    moves = _moves_directory(database, winner)
-    if moves and journal.write_sets.removes():
+    if journal.write_sets.removes() and _moves_directory(database, winner):
         return False  # what we remove may lie in it, at any depth
     rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
     firsts = journal.write_sets.first_changes_of(shared)
@@ -73,7 +72,7 @@ def fast_forward(
         if theirs_in_row is None:
             return False
         times, links = theirs_in_row
-        if links and moves:
+        if links and _moves_directory(database, winner):
             return False
         if (first := firsts.get(ino)) is None:
             continue
