@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lab.soak_workstation import Workstation
 from lucidnode.fs.format import sodium
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.counted import CountedBucket
+from lucidnode.node.bucket.counted import CountedBucket, Request, Verb
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.open_bucket import patient
@@ -55,6 +56,8 @@ class Daemon(Process):
         self._workstation = workstation
         self.mounts = MountTable()
         self.up = asyncio.Event()
+        self.mended = 0
+        """How often the bucket granted what it had failed to grant before: a read, a listing, a write."""
 
     async def run(self) -> None:
         """Serve until killed."""
@@ -67,7 +70,7 @@ class Daemon(Process):
             alerts=self.alerts,
             clock=clock,
         )
-        counted = CountedBucket(own.bucket, clock, health.note)
+        counted = CountedBucket(own.bucket, clock, self._noting(health))
         self.bucket = bucket = patient(counted, clock, jitter)
         async with contextlib.AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(supervised(self.alerts, clock))
@@ -136,6 +139,21 @@ class Daemon(Process):
             tasks.keep("looking at the bucket", partial(health.run, partial(counted.get, STUDIO)))
             self.up.set()
             await asyncio.Event().wait()
+
+    def _noting(self, health: BucketHealth) -> Callable[[Request], None]:
+        """Return what takes note of requests as *health* does, and counts what is mended."""
+        failed: set[Verb] = set()
+
+        def note(request: Request) -> None:
+            verb: Verb = "put" if request.verb in {"create", "delete"} else request.verb
+            if request.error is not None:
+                failed.add(verb)
+            elif request.outcome != "failed" and verb in failed:
+                failed.discard(verb)
+                self.mended += 1
+            health.note(request)
+
+        return note
 
 
 def _nobody_looks() -> None:

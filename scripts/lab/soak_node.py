@@ -122,6 +122,11 @@ class SoakNode:
 
     # -- what it says -------------------------------------------------------------------------
 
+    @property
+    def mended(self) -> int:
+        """How often its bucket has granted this daemon what it had failed to grant before."""
+        return 0 if self.daemon is None else self.daemon.mended
+
     def acknowledged(self, seq: Seq, body: bytes) -> None:
         """Note that the mount was told: committed."""
         self.committed[seq] = body

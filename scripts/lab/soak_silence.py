@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from lab.hostile import BYTES, QUIET, Rule
@@ -36,6 +37,15 @@ class Silence:
         """Since when all its requests fail so, and not only some."""
         self._hung_until = 0.0
         """Until when requests may hang that were sent while nobody answered."""
+        self._told_of: list[Rule] = []
+        """What befell its requests when the alert began that it showed last."""
+        self._told_at = -math.inf
+        """When it was seen last to say that something is amiss."""
+        self._was_told = False
+        """Whether it said so when it was looked at last."""
+        self._mended = 0
+        self._free_at = -math.inf
+        """Until when it had told of what is over since: something else is in its way now."""
 
     def look(self, now: float, rules: Iterable[Rule], *, behind: bool) -> list[str]:
         """Look at the node, about once a second; return the complaints that are new.
@@ -52,7 +62,9 @@ class Silence:
             self._commit_since = self._read_since = None
         self._commit_since = (self._commit_since or now) if pending.has_work() else None
         self._read_since = (self._read_since or now) if behind else None
-        self._meet(now, _effective(rules, node.name))
+        met = _effective(rules, node.name)
+        self._meet(now, met)
+        self._follow_alerts(now, met)
         new: list[str] = []
         for what, since in (("committing", self._commit_since), ("reading", self._read_since)):
             if since is None or node.alerts() or not self._is_late(now, since):
@@ -78,8 +90,25 @@ class Silence:
         is_whole = any(_is_whole(rule) and rule.name not in unmet for rule in rules)
         self._whole_since = (self._whole_since or now) if is_whole else None
 
+    def _follow_alerts(self, now: float, met: list[Rule]) -> None:
+        """Note an alert that ended because what it told of is over, while *met* is in the way now.
+
+        Only where the bucket has granted what it had failed to grant, and only once for each change of
+        what befalls the node: an alert that goes and comes back of itself is silence in between.
+        """
+        is_told = bool(self._node.alerts())
+        if is_told:
+            if not self._was_told:
+                self._told_of = met
+            self._told_at = now
+        elif self._was_told and met != self._told_of and self._node.mended != self._mended:
+            self._free_at = self._told_at
+        self._was_told = is_told
+        self._mended = self._node.mended
+
     def _is_late(self, now: float, since: float) -> bool:
         """Tell whether the node should have said by now that it is kept from something *since* then."""
+        since = max(since, self._free_at)
         if self._loud_since is None:
             return False
         if self._whole_since is not None and now - max(since, self._whole_since) >= ALERT_S:

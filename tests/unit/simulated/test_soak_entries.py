@@ -38,6 +38,16 @@ def test_who_waits_for_what_he_asked_before_is_not_expected_to_tell_of_what_came
     run(1051)
 
 
+def test_an_alert_that_goes_and_comes_back_by_itself_is_silence_in_between() -> None:
+    """A look that stays silent is told of, then answers are failures: scripts/mutate has it flap again."""
+    run(770313)
+
+
+def test_who_told_of_what_is_over_has_time_to_tell_of_what_is_in_its_way_since() -> None:
+    """Writes were refused until one got through; what it reads is damaged from then on."""
+    run(775220)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("part", range(PARTS))
