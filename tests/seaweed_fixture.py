@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,11 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.free_ports import free_ports
 from lab.seaweed import SETTLING
 
 from lucidnode.node.bucket.address import S3Address
@@ -72,7 +71,7 @@ def running_seaweed(*more: dict[str, Any]) -> Iterator[Seaweed]:
                 }
             )
         )
-        ports = _free_ports(len(_PORTS))
+        ports = free_ports(len(_PORTS))
         with _process(folder, config, ports):
             yield Seaweed(f"http://127.0.0.1:{ports[-1]}", owner, guest)
     finally:
@@ -82,20 +81,6 @@ def running_seaweed(*more: dict[str, Any]) -> Iterator[Seaweed]:
 def _identity(name: str, key: Credentials, actions: list[str]) -> dict[str, object]:
     pair = {"accessKey": key.access_key, "secretKey": key.secret_key}
     return {"name": name, "credentials": [pair], "actions": actions}
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody has, and nobody is given before the server is there.
-
-    They lie below those that the kernel hands out: tests beside this one take those all the time.
-    """
-    while True:
-        first = 10_240 + secrets.randbelow(20_000)
-        ports = list(range(first, first + count))
-        with ExitStack() as held, suppress(OSError):
-            for port in ports:
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
-            return ports
 
 
 @contextmanager

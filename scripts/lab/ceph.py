@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import secrets
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from lab.command import run
 from lab.errors import CommandFailed
+from lab.free_ports import free_ports
 from lab.patience import until
 from lab.process import Process
 
@@ -50,7 +50,7 @@ class _Cluster:
         self._root = root
         self._started = started
         self._id = str(uuid.uuid4())
-        self._monitor, self._gateway = _free_ports(2)
+        self._monitor, self._gateway = free_ports(2)
         self._config = root / "ceph.conf"
         self._keyring = root / "keyring"
 
@@ -164,12 +164,3 @@ rgw thread pool size = 64
         log = self._root / f"{program}.said"
         argv = [program, "-c", str(self._config), "-f", *words]
         self._started.callback(Process.start(argv, log=log, env=_ENV).kill)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now, all different."""
-    with contextlib.ExitStack() as together:
-        sockets = [
-            together.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(each.getsockname()[1]) for each in sockets]

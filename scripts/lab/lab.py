@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import msgspec
 import psutil
 
 from lab.errors import LabError
+from lab.free_ports import free_ports
 from lab.hostile_control import State, give_order
 from lab.loopback import Loopback
 from lab.mounts import mounted_below, unmount_below
@@ -274,7 +273,7 @@ def _raise_proxy(lab: Lab) -> None:
     record, places, network = lab.record, lab.places, lab.network
     assert record.s3 is not None
     address = network.address(CLOUD)
-    port = _PROXY_PORT if record.plan.namespaces else _free_ports(1)[0]
+    port = _PROXY_PORT if record.plan.namespaces else free_ports(1)[0]
     arguments = [
         f"--listen={address}:{port}",
         f"--store={record.s3.endpoint.removeprefix('http://')}",
@@ -297,20 +296,10 @@ def _raise_proxy(lab: Lab) -> None:
 
 def _name_each_other(nodes: list[NodeRecord]) -> None:
     """Give each node a control port and the addresses of the others: loopback has no multicast."""
-    ports = _free_ports(len(nodes))
+    ports = free_ports(len(nodes))
     for node, port in zip(nodes, ports, strict=True):
         others = [f"--peer={node.address}:{other}" for other in ports if other != port]
         node.daemon_args = ["--no-mdns", f"--port={port}", *others]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now, all different."""
-    with ExitStack() as open_together:
-        sockets = [
-            open_together.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
-            for _ in range(count)
-        ]
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _network(name: str, plan: Plan) -> Network:

@@ -13,6 +13,7 @@ import aiohttp
 import chromium
 import pytest
 from dashboard_scene import BEARER, GB, TOKEN, FixedUploads, Scene
+from lab.free_ports import free_ports
 
 from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.bucket.counted import Request
@@ -397,8 +398,9 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
 
 
 async def test_the_page_is_where_it_was_unless_another_program_is_there_now() -> None:
-    async with Scene().server() as first:
-        was = first.port
+    [was] = free_ports(1)
+    async with Scene().server(None, last_port=was) as first:
+        assert first.port == was
         async with Scene().server(None, last_port=was) as other:
             assert other.port not in {0, was}
     async with Scene().server(None, last_port=was) as again:

@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dashboard_scene import GB, FixedUploads, Scene
+from lab.free_ports import free_ports
 
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
@@ -66,9 +67,7 @@ class Office:
         self.host = DeviceIdentity.create(folder / "host.pem")
         self.guest = DeviceIdentity.create(folder / "guest.pem")
         self.tls, self.pin = self.host.browser_context()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.told_port = self.port
         record = ProjectRecord(PROJECT, 1 << 20, b"author", {}, Seq(2))
         self.roster = replace(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import subprocess
 import unicodedata
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from daemon_fixture import eventually, workstations
+from lab.free_ports import free_ports
 from smbprotocol.connection import Connection
 from smbprotocol.exceptions import SMBResponseException
 from smbprotocol.header import NtStatus
@@ -77,8 +77,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with workstations(tmp_path_factory.mktemp("pair"), 2) as [one, other]:
         one.mount()
         other.mount(consistency="strict")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        [port] = free_ports(1)
         state = folder / "state"
         for name in ("private", "lock", "state", "cache", "run", "ncalrpc"):
             (state / name).mkdir(parents=True)
@@ -133,6 +132,11 @@ def _has(path: Path, content: bytes) -> bool:
 
 def _attributes(path: Path) -> list[str]:
     return os.listxattr(path) if path.exists() else []
+
+
+def _tags(path: Path) -> list[bytes]:
+    found = [name for name in _attributes(path) if name.lower() == "user.tag"]
+    return [os.getxattr(path, name)[:3] for name in found]
 
 
 def opened(tree: TreeConnect, name: str) -> Open:
@@ -203,8 +207,7 @@ def test_what_macos_and_windows_keep_beside_a_file_is_kept(gateway: Gateway) -> 
     told = gateway.ok("allinfo cut")
     assert "AFP_Resource" in told
     eventually(lambda: any("AFP_Resource" in name for name in _attributes(gateway.there / "cut")))
-    tags = [name for name in _attributes(gateway.there / "cut") if name.lower() == "user.tag"]
-    assert [os.getxattr(gateway.there / "cut", name)[:3] for name in tags] == [b"red"]
+    eventually(lambda: _tags(gateway.there / "cut") == [b"red"])
     (gateway.there / "cut").rename(gateway.there / "final")
     eventually((gateway.here / "final").exists)
     gateway.ok('get "final:AFP_Resource" again')

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from lab.free_ports import free_ports
 from loop_time import lasted
 
 from lucidnode.node.client.errors import NotThere
@@ -106,8 +107,7 @@ async def test_a_host_that_accepts_is_there_though_nobody_serves() -> None:
 
 
 async def test_a_closed_port_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        port = once.getsockname()[1]
+    [port] = free_ports(1)
     assert not await ReachabilityProbe("127.0.0.1", port).answered()
 
 

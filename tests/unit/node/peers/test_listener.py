@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from committer_fixture import VirtualClock
+from lab.free_ports import free_ports
 
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.supervision import supervised
@@ -27,8 +28,8 @@ def _port(bound: socket.socket) -> int:
 
 def test_the_usual_port_is_taken_and_another_if_somebody_has_it() -> None:
     with contextlib.ExitStack() as stack:
-        usual = stack.enter_context(bind(HERE, 0))
-        port = _port(usual)
+        [port] = free_ports(1)
+        usual = stack.enter_context(bind(HERE, port))
         assert _port(stack.enter_context(bind(HERE, 0, port))) not in {0, port}
         with pytest.raises(PortTaken, match=str(port)):
             bind(HERE, port)
