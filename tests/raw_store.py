@@ -6,7 +6,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.errors import NodeError
 
 CLOSE = "close"
 FOREVER = "forever"
@@ -49,6 +50,8 @@ class RawStore:
     """On which connection each of them came, from 1."""
     connections: int = 0
     open: int = 0
+    answered: int = 0
+    """How many requests nothing more is said to."""
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @asynccontextmanager
@@ -66,6 +69,29 @@ class RawStore:
                 talk.cancel()
             if self._talks:
                 await asyncio.wait(self._talks)
+
+    async def has_open(self, count: int) -> None:
+        """Return once so many connections are open; fail if that is not soon."""
+        async with asyncio.timeout(20):
+            while self.open != count:
+                await asyncio.sleep(0.005)
+
+    async def has_answered(self, count: int) -> None:
+        """Return once all has been said to so many requests, and those who hold connections read it."""
+        async with asyncio.timeout(20):
+            while self.answered < count:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # what has come is read before a pause is over
+
+    async def gives_up_midway(self, call: Awaitable[object]) -> None:
+        """Give *call* up once its request is here, and half of the answer may be on its way."""
+        asked, calling = len(self.heads), asyncio.ensure_future(call)
+        async with asyncio.timeout(20):
+            while len(self.heads) == asked and not calling.done():
+                await asyncio.sleep(0.005)
+        calling.cancel()
+        with suppress(asyncio.CancelledError, NodeError):
+            await calling
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -106,6 +132,7 @@ class RawStore:
                         while True:
                             writer.write(last)
                             await writer.drain()
+            self.answered += 1
 
 
 def bucket_at(

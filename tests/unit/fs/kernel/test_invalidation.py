@@ -11,6 +11,8 @@ import pytest
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 
+_PATIENCE_S = 30.0
+
 
 class Kernel:
     """Notes what it is told; blocks, or fails with *error*, if asked to."""
@@ -27,7 +29,7 @@ class Kernel:
 
     def invalidate_inode(self, ino: InodeNo, *, attributes_only: bool) -> None:
         if ino == 5 and not attributes_only:
-            assert self.stuck.wait(5)
+            assert self.stuck.wait(_PATIENCE_S)
         self._note((ino, attributes_only))
 
     def invalidate_entry(self, parent: InodeNo, name: bytes) -> None:
@@ -35,20 +37,20 @@ class Kernel:
 
     def wait_for(self, count: int) -> None:
         """Return once the kernel was told *count* things."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + _PATIENCE_S
         while len(self.told) < count:
             assert time.monotonic() < end
             threading.Event().wait(0.001)
 
     def wait_until_told(self, what: object) -> None:
         """Return once the kernel was told *what*."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + _PATIENCE_S
         while what not in self.told:
             assert time.monotonic() < end
             threading.Event().wait(0.001)
 
     def _note(self, what: object) -> None:
-        assert self.free.wait(5)
+        assert self.free.wait(_PATIENCE_S)
         self.threads.add(threading.get_ident())
         self.told.append(what)
         if self._error:
@@ -112,13 +114,22 @@ def test_a_refusal_that_nobody_expects_is_logged(expected_warnings: list[str]) -
         kernel.wait_for(1)
 
 
+def _answer_at_its_end(invalidation: Invalidation, kernel: Kernel) -> None:
+    """Have *kernel* answer once *invalidation* takes nothing more, and waits for it."""
+    while not invalidation._soon._ended:
+        threading.Event().wait(0.001)
+    kernel.free.set()
+
+
 def test_what_is_queued_when_the_mount_ends_is_dropped() -> None:
     kernel = Kernel()
     kernel.free.clear()
     with Invalidation(kernel) as invalidation:
         for number in range(2, 1000):
             invalidation.inode(InodeNo(number), is_open=False)
-        threading.Timer(0.05, kernel.free.set).start()
+        answering = threading.Thread(target=_answer_at_its_end, args=(invalidation, kernel))
+        answering.start()
+    answering.join()
     assert len(kernel.told) <= 1
     invalidation.inode(InodeNo(5), is_open=False)
     assert len(kernel.told) <= 1
