@@ -286,7 +286,7 @@ async def office_of(count: int, directory: Path, bucket: Bucket) -> AsyncIterato
         yield nodes
 
 
-async def until(happened: object, seconds: float = 10.0) -> None:
+async def until(happened: object, seconds: float = 40.0) -> None:
     """Wait until *happened()* is true; fail after *seconds*."""
     assert callable(happened)
     async with asyncio.timeout(seconds):
