@@ -43,7 +43,7 @@ class Page:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            message = await self._socket.receive_json(timeout=20)
+            message = await self._socket.receive_json(timeout=40)
             if message.get("method") == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])
             if message.get("method") == "Network.webSocketCreated":
@@ -73,7 +73,7 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 15) -> None:
+    async def until(self, expression: str, seconds: float = 40) -> None:
         """Wait until *expression* is true; fail after *seconds*."""
         async with asyncio.timeout(seconds):
             while not await self.value(expression):  # not an Event of ours

@@ -72,7 +72,7 @@ class HostileStore:
         thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(40)
             yield self
         finally:
             loop.call_soon_threadsafe(ended.set)

@@ -50,9 +50,11 @@ class Site:
 
     direct: Bucket
     faulty: Bucket
+    hasty: Bucket
+    """The faulty one for who waits half a second for an answer, where none comes."""
     proxy: FaultProxy
 
-    async def commit(self, body: bytes, seconds: float = 5) -> Committed | Lost | Unknown:
+    async def commit(self, body: bytes, seconds: float = 30) -> Committed | Lost | Unknown:
         end = CLOCK.boot() + seconds
         return await commit(self.faulty, KEY, body, CLOCK, end, lambda: 0.5)
 
@@ -65,6 +67,7 @@ async def site(seaweed: Seaweed) -> AsyncIterator[Site]:
     async with proxy.running(address) as through:
         yield Site(
             ObjectBucket(address, credentials, Network(), SystemClock()),
+            ObjectBucket(through, credentials, Network(), SystemClock()),
             ObjectBucket(through, credentials, Network(), SystemClock(), answer_s=0.5),
             proxy,
         )
@@ -224,13 +227,13 @@ async def test_a_store_that_never_answers_costs_its_deadline_and_no_more(site: S
     site.proxy.next("PUT", Hang(), Hang())
     start = CLOCK.boot()
     with pytest.raises(Unavailable):
-        await site.faulty.get(KEY)
+        await site.hasty.get(KEY)
     with pytest.raises(Unavailable):
-        await site.faulty.list("p")
+        await site.hasty.list("p")
     with pytest.raises(Unavailable):
-        await site.faulty.put(KEY, b"x")
+        await site.hasty.put(KEY, b"x")
     with pytest.raises(Unsettled):
-        await site.faulty.create(KEY, b"x")
+        await site.hasty.create(KEY, b"x")
     assert CLOCK.boot() - start < 40
 
 
@@ -289,10 +292,14 @@ async def test_a_missing_bucket_takes_no_write_and_is_no_absence(site: Site) -> 
 
 
 async def test_what_passes_is_retried_and_every_try_is_a_request(site: Site) -> None:
-    patient = RetryingBucket(site.faulty, CLOCK, lambda: 0.0, patience_s=10)
+    patient = RetryingBucket(site.faulty, CLOCK, lambda: 0.0, patience_s=30)
     site.proxy.next("PUT", refuse(503, "SlowDown"), LoseAnswer(), FlipSent())
     await patient.put(KEY, b"here")
     assert site.proxy.requests == ["PUT"] * 4
-    site.proxy.next("GET", refuse(500), Cut(2), Hang())
+    site.proxy.next("GET", refuse(500), Cut(2))
     assert await patient.get(KEY) == b"here"
-    assert site.proxy.requests == ["PUT"] * 4 + ["GET"] * 4
+    assert site.proxy.requests == ["PUT"] * 4 + ["GET"] * 3
+    hasty = RetryingBucket(site.hasty, CLOCK, lambda: 0.0, patience_s=30)
+    site.proxy.next("GET", Hang())
+    assert await hasty.get(KEY) == b"here"
+    assert site.proxy.requests[7:9] == ["GET"] * 2
