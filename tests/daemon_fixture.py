@@ -47,6 +47,9 @@ from lucidnode.node.mounts import MountTable
 
 BLOCK = 256 * 1024
 
+_THREAD_S = 40.0
+"""Seconds that a thread of the test may take to begin or end where the machine is busy."""
+
 
 class Bucket:
     """A folder that all nodes of a test share.
@@ -117,14 +120,14 @@ class Workstation:
         started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(_THREAD_S)
 
     def stop_daemon(self) -> None:
         """Close the socket and all connections."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._ended.set)
         self._loop = None
-        self._thread.join(10)
+        self._thread.join(_THREAD_S)
         assert not self._thread.is_alive()
 
     @contextlib.contextmanager
@@ -147,7 +150,7 @@ class Workstation:
 
         assert self._loop is not None
         self._loop.call_soon_threadsafe(sleep)
-        assert asleep.wait(10)
+        assert asleep.wait(_THREAD_S)
         try:
             yield
         finally:
@@ -287,12 +290,38 @@ class Workstation:
         return False
 
     def described(self) -> mount_messages.StatusReply:
-        """Return what its mount says of itself."""
-        assert self._loop is not None
-        asking = self._mounts.mount(self.project).describe(every_alert=False)
-        answer = asyncio.run_coroutine_threadsafe(asking, self._loop).result(10)
-        assert answer is not None
-        return answer
+        """Return what its mount says of itself; one that is busy is asked again."""
+        answers: list[mount_messages.StatusReply] = []
+
+        def answered() -> bool:
+            assert self._loop is not None
+            asking = self._mounts.mount(self.project).describe(every_alert=False)
+            answer = asyncio.run_coroutine_threadsafe(asking, self._loop).result()
+            answers.extend([] if answer is None else [answer])
+            return bool(answers)
+
+        eventually(answered)
+        return answers[0]
+
+    def requests(self) -> dict[str, int]:
+        """Return how many requests of each kind the mount has answered, once nothing is open any more.
+
+        The kernel says that something is closed a moment after the program has closed it.
+        """
+        told: list[dict[str, int]] = []
+
+        def nothing_is_open() -> bool:
+            self.described()  # with it the mount tells what it has counted up to now
+            asked = {name: sum(of.counts) for name, of in self.stats().requests.items()}
+            told.append(asked)
+            opened = asked.get("open", 0) + asked.get("create", 0)
+            return (opened, asked.get("opendir", 0)) == (
+                asked.get("release", 0),
+                asked.get("releasedir", 0),
+            )
+
+        eventually(nothing_is_open)
+        return told[-1]
 
     def evict(self) -> None:
         """Empty the cache."""
@@ -554,7 +583,7 @@ def workstations(root: Path, count: int = 1) -> Iterator[list[Workstation]]:
         yield nodes
 
 
-def eventually(true: Callable[[], Any], seconds: float = 15.0) -> None:
+def eventually(true: Callable[[], Any], seconds: float = 40.0) -> None:
     """Return once *true* holds; fail if it does not within *seconds*."""
     deadline = time.monotonic() + seconds
     while not true():

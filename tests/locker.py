@@ -62,14 +62,13 @@ class Locker:
                 results.append(0)
         return results
 
-    def alarm(self, seconds: float) -> list[object]:
-        """Have a signal come that is handled, and ends a wait."""
+    def handle_alarms(self) -> list[object]:
+        """Have SIGALRM end a wait from now on, whoever sends it."""
 
         def ring(number: int, frame: FrameType | None) -> None:
-            raise InterruptedError(4, "interrupted")
+            raise InterruptedError(errno.EINTR, "interrupted")
 
         signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
         return []
 
     def wait_until(

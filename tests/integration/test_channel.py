@@ -21,9 +21,6 @@ from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = pytest.mark.fuse
 
-STILL = 75
-"""Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
-
 READS_OF_EACH = 20
 
 CHANNEL_THREADS = 15
@@ -425,12 +422,12 @@ def test_a_listing_is_held_by_the_kernel_until_something_there_changes(tmp_path:
         assert os.listdir(folder) == ["gone", "kept", "moved"]
 
         def five_ask_nothing() -> bool:
-            requests = requests_of(here)
+            requests = here.requests()
             for _ in range(5):
                 # The kernel asks anew if its OPENDIR comes before the RELEASEDIR of the last.
-                eventually(lambda: (asked := requests_of(here))["releasedir"] == asked["opendir"])
+                here.requests()
                 assert os.listdir(folder) == ["gone", "kept", "moved"]
-            after = requests_of(here)
+            after = here.requests()
             assert after["opendir"] == requests["opendir"] + 5
             return after["readdir"] == requests["readdir"]
 
@@ -443,15 +440,3 @@ def test_a_listing_is_held_by_the_kernel_until_something_there_changes(tmp_path:
         (elsewhere / "gone").unlink()
         (elsewhere / "moved").rename(elsewhere / "here")
         eventually(lambda: os.listdir(folder) == ["here", "kept", "new", "ours"])
-
-
-def requests_of(node: Workstation) -> dict[str, int]:
-    """Return how many requests of each kind the mount has answered, once it has said so."""
-    told: list[dict[str, int]] = []
-
-    def nothing_more() -> bool:
-        told.append({name: sum(of.counts) for name, of in node.stats().requests.items()})
-        return len(told) > STILL and told[-1] == told[-STILL]
-
-    eventually(nothing_more)
-    return told[-1]

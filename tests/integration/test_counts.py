@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from counts_record import recorded
-from daemon_fixture import Workstation, eventually, workstations
+from daemon_fixture import eventually, workstations
 
 pytestmark = pytest.mark.fuse
 
@@ -21,9 +21,6 @@ ROUNDS = 10
 READ_FILES = 60
 
 CALLED = 100
-
-STILL = 75
-"""Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
 
 
 def work(folder: Path) -> None:
@@ -79,28 +76,16 @@ def use_a_known_tree(folder: Path) -> None:
         walk(folder)
 
 
-def requests_of(node: Workstation) -> dict[str, int]:
-    """Return how many requests of each kind the mount has answered, once it has said so."""
-    told: list[dict[str, int]] = []
-
-    def nothing_more() -> bool:
-        told.append({name: sum(of.counts) for name, of in node.stats().requests.items()})
-        return len(told) > STILL and told[-1] == told[-STILL] and bool(told[-1])
-
-    eventually(nothing_more)
-    return told[-1]
-
-
 def test_the_kernel_asks_no_more_often_than_is_recorded(tmp_path: Path) -> None:
     with workstations(tmp_path) as [node]:
         node.mount()
         work(node.mountpoint / "folder")
-        asked = requests_of(node)
+        asked = node.requests()
         check(asked, "Requests of the kernel")
         fill(node.mountpoint / "known")
-        before = requests_of(node)
+        before = node.requests()
         use_a_known_tree(node.mountpoint / "known")
-        after = requests_of(node)
+        after = node.requests()
     walked = {kind: count - before.get(kind, 0) for kind, count in after.items()}
     check(walked, "A tree that is known")
 
