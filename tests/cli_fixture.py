@@ -122,8 +122,8 @@ class Workstation:
         path.write_bytes(seal_membership(open_membership(raw, PASSPHRASE), PASSPHRASE, CHEAP))
 
     def facts(self, topic: str) -> Any:
-        """Return what `lucidnode TOPIC --json` prints."""
-        return json.loads(self.ok(*topic.split(), "--json").out)
+        """Return what `lucidnode TOPIC --json` prints, of mounts that all have answered."""
+        return _complete(lambda: json.loads(self.ok(*topic.split(), "--json").out))
 
     def opened(self, name: str) -> bytes:
         """Return what the sealed file *name* in the home holds."""
@@ -135,7 +135,12 @@ class Workstation:
 
     def status(self) -> Any:
         """Return what `lucidnode status --json` prints, without a process: for who asks often."""
-        return ask(self.home / "daemon.sock", "status")
+        return _complete(lambda: ask(self.home / "daemon.sock", "status"))
+
+    def stages_nothing(self) -> bool:
+        """Tell whether all that is in the bucket has moved on into the cache, a moment after that."""
+        staging = self.home / "cache" / "staging"
+        return not any(path.is_file() for path in staging.rglob("*"))
 
     def change_settings(self, **changes: object) -> None:
         """Edit node.json."""
@@ -187,14 +192,18 @@ class Workstation:
                     if isinstance(given, str):
                         terminal.write(given.encode() + b"\n")
         assert not waiting, (waiting, shown)
-        return process.wait(10), shown
+        return process.wait(timeout), shown
 
     def leave(self) -> None:
         """Take away what still runs and is mounted."""
         for mount in mounts(Path("/proc/self/mountinfo").read_bytes()):
             if mount.is_ours and mount.directory.is_relative_to(self.folder):
                 subprocess.run(["umount", "-l", mount.directory], check=False)
-        for pid in self.processes():
+        self.kill()
+
+    def kill(self, argument: str = "") -> None:
+        """Kill our `processes`, as a power cut would; some may end by themselves when others do."""
+        for pid in self.processes(argument):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -215,12 +224,30 @@ class Workstation:
         return sorted(found, key=lambda pid: (found[pid], pid))
 
 
+def _complete(ask_once: Callable[[], Any]) -> Any:
+    """Return the first answer of *ask_once* that says something of every mount.
+
+    One that is busy for a second is said to be silent, and nothing of it is told: not that all is well.
+    """
+    found: list[Any] = []
+
+    def is_complete() -> bool:
+        found[:] = [ask_once()]
+        alerts = found[0].get("alerts", []) if isinstance(found[0], dict) else []
+        return all(alert["topic"] != "mount-silent" for alert in alerts)
+
+    until(is_complete, said=lambda: found)
+    return found[0]
+
+
 def until(
     holds: Callable[[], object],
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     said: Callable[[], object] = lambda: "it never came true",
 ) -> None:
     """Return once *holds*. It sleeps in between: those who are waited for need the processor.
+
+    *seconds* are many, for the machine may be shared: no test is timed by it.
 
     What *said* returns is shown if it never does.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,8 +204,7 @@ def test_a_collection_that_is_killed_anywhere_is_finished_by_another_workstation
             assert figures()[done]["blocks"] == unused
         broken = _Round(ada, project, 36)
         broken.before("deleting")
-        for pid in ada.processes("daemon"):
-            os.kill(pid, signal.SIGKILL)
+        ada.kill("daemon")
         assert "freed_blocks" not in broken.rest()
         freed = json.loads(_Round(bo, project, 36).rest())["freed_blocks"]
         assert 0 <= freed <= unused

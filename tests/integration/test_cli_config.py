@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cli_fixture import Workstation, until, workstation
+from lab.free_ports import free_ports
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -24,13 +25,6 @@ def _join(owner: Workstation, newcomer: Workstation) -> None:
 def _setting(station: Workstation, name: str) -> tuple[Any, str]:
     told = station.facts(f"config explain {name}")
     return told["value"], told["from"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_settings_of_the_studio_and_of_one_workstation_count_without_a_restart(
@@ -73,7 +67,7 @@ def test_settings_of_the_studio_and_of_one_workstation_count_without_a_restart(
         assert "each workstation's own" in refused.line
 
         # A port is another one while the drive is mounted, and written to.
-        port = _free_port()
+        [port] = free_ports(1)
         bo.ok("config", "set", "ports.control", str(port))
         until(lambda: bo.facts("status")["addresses"]["control_port"] == str(port))
         assert (there / "cut").read_text() == "a line"
@@ -93,6 +87,7 @@ def test_settings_of_the_studio_and_of_one_workstation_count_without_a_restart(
         refused = bo.run("config", "set", "cache.place", place)
         assert "still mounted" in refused.line
         bo.ok("umount", there)
+        until(bo.stages_nothing)  # all that was sent is in the cache
         held = bo.facts("cache show")["bytes"]
         assert "from now on" in bo.ok("config", "set", "cache.place", place).err
         assert _setting(bo, "cache.place") == (str(place), "this workstation")

@@ -65,7 +65,7 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     right.write_text(kept.replace(store.owner.secret_key, "expired-secret"))
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "cached").read_text() == "here"
-    until(lambda: told_of_the_bucket(station), 5)
+    until(lambda: told_of_the_bucket(station))
     told = told_of_the_bucket(station)
     assert "the secret does not belong to the access key" in told[0]["cause"]
     assert "`lucidnode credentials set`" in told[0]["remedy"]
@@ -87,9 +87,9 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     assert "the daemon uses them now" in said
     assert station.opened("bucket.json").decode() == kept
     assert stat.S_IMODE(right.stat().st_mode) == 0o600
-    until(lambda: not station.status()["uploads"]["blocks"], 10)
+    until(lambda: not station.status()["uploads"]["blocks"])
     # A request that was signed before may still be on its way.
-    until(lambda: told_of_the_bucket(station) == [], 20)
+    until(lambda: told_of_the_bucket(station) == [])
     station.ok("umount", mountpoint)
     station.ok("exit")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.server
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -344,8 +344,9 @@ def test_mounting_twice_and_stopping_the_daemon_below_a_mount(
 def test_a_dead_mount_keeps_programs_out_until_the_next_one_is_there(
     station: Workstation, mounted: Path
 ) -> None:
-    for pid in station.processes("mount-process"):
-        os.kill(pid, signal.SIGKILL)
+    station.kill("mount-process")
+    # What is asked while it dies is told that the connection was aborted.
+    until(lambda: _is_dead(mounted))
     with pytest.raises(OSError, match="not connected"):
         (mounted / "stray").touch()
     bare = []
@@ -357,6 +358,14 @@ def test_a_dead_mount_keeps_programs_out_until_the_next_one_is_there(
     # There is a moment when nothing is mounted; it does not last as long as a key is made.
     assert sum(bare) < len(bare) / 10
     (mounted / "no stray").touch()
+
+
+def _is_dead(mount: Path) -> bool:
+    try:
+        os.statvfs(mount)  # of which the kernel remembers nothing
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
 
 
 def test_umount_names_who_uses_the_mount(station: Workstation, mounted: Path) -> None:
@@ -573,15 +582,15 @@ def test_a_daemon_that_died_is_started_again_and_runs_once(station: Workstation)
     ended = station.run("daemon", "--no-mdns")
     assert ended.code == Exit.FAILED
     assert ended.line.endswith("run `lucidnode exit` first")
-    for pid in station.processes():
-        os.kill(pid, signal.SIGKILL)
+    station.kill()
+    until(lambda: not station.processes())
     assert station.run("status").code == Exit.NO_DAEMON
     both = [threading.Thread(target=station.unlocked, args=("cache", "clear")) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
-    assert len(station.processes()) == 2  # and its keeper
+    until(lambda: len(station.processes()) == len(("keeper", "daemon")))  # who started them ends
 
 
 def test_a_damaged_member_file(station: Workstation) -> None:

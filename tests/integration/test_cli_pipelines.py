@@ -283,7 +283,8 @@ def test_a_program_finds_a_project_waits_and_hears_what_happens(
     project.wait(film, "by program", timeout_s=60)
     assert project.state("by program") == "cloud"
     told = list(project.events(since, follow=False))
-    assert [event.path for event in told if isinstance(event, api.ProjectEvent)] == ["by program"]
+    # Once, or more often where an entry was ended between the making of the file and its closing.
+    assert {event.path for event in told if isinstance(event, api.ProjectEvent)} == {"by program"}
     following = project.events(since)
     assert next(following) == told[0]
     following.close()

@@ -52,7 +52,7 @@ def test_a_project_is_renamed_archived_deleted_and_brought_back(tmp_path: Path) 
         assert "`lucidnode project restore 'the film'`" in told, told
         assert "in force in 1 project" in told, told
         until(lambda: not _writes(there / "late"))
-        assert "archived" in bo.ok("status").out
+        until(lambda: "archived" in bo.ok("status").out)
         assert (there / "cut").read_text() == "a line"
         assert _names(ada) == {"projects": [], "archived": ["the film"], "deleted": []}
         here = ada.folder / "drive"
@@ -73,7 +73,7 @@ def test_a_project_is_renamed_archived_deleted_and_brought_back(tmp_path: Path) 
         told = ada.unlocked("project", "delete", "the film", "--name-again", "the film").err
         assert "is deleted: until " in told, told
         until(lambda: not _writes(there / "late"))
-        assert "an owner has deleted it" in bo.ok("status").out
+        until(lambda: "an owner has deleted it" in bo.ok("status").out)
         assert "an owner has deleted it" in ada.run("mount", "the film", here, *words).line
         assert _names(bo) == {"projects": [], "archived": [], "deleted": ["the film"]}
         ada.unlocked("project", "create", "the film")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_fixture import PASSPHRASE, workstation
+from cli_fixture import PASSPHRASE, until, workstation
 from lab.places import REPOSITORY
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
@@ -84,4 +84,4 @@ def test_a_second_workstation_reads_what_the_first_wrote_and_facts_read_well(
         second.ok("umount", where[1])
         for one in (first, second):
             one.ok("exit")
-            assert one.processes() == []
+            until(lambda one=one: one.processes() == [])  # type: ignore[misc]

@@ -110,7 +110,7 @@ def test_a_drive_that_is_listed_is_there_while_the_service_runs(tmp_path: Path) 
             assert station.status()["mounts"][0]["mountpoint"] == str(drive)
             process.terminate()
             assert process.wait(60) == 0
-            assert "STOPPING=1" in manager.heard
+            until(lambda: "STOPPING=1" in manager.heard)  # by a thread that reads it
             assert mounted_at(drive) is None
             until(lambda: not station.processes())
         assert station.ok("umount", "--forget", drive).err == f"{drive} comes back no more\n"

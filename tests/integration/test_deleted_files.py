@@ -33,7 +33,7 @@ def test_scratch_files_that_come_and_go_in_an_outage_are_not_uploaded(
         for number in range(SCRATCH_MIB // 8):
             scratch = here.drive / f"scratch-{number}"
             scratch.write_bytes(os.urandom(8 * MIB))
-            assert here.status()["uploads"]["bytes"] >= 8 * MIB
+            eventually(lambda: here.status()["uploads"]["bytes"] >= 8 * MIB)
             scratch.unlink()
         (here.drive / "kept").write_bytes(kept)
         eventually(lambda: here.status()["uploads"]["bytes"] < 2 * MIB, 60)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,9 +95,8 @@ class Place:
 
     def kill(self) -> None:
         """End the daemon as a power cut would."""
-        for pid in self.station.processes():
-            os.kill(pid, signal.SIGKILL)
-        until(lambda: not self.station.processes(), 10)
+        self.station.kill()
+        until(lambda: not self.station.processes())
 
     def roster(self) -> Roster:
         """Return what the daemon knows, as a member reads it."""

@@ -20,9 +20,6 @@ from lucidnode.node.client.clock import SystemClock
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
-TOLD_S = 10.0
-"""Seconds within which a person is told of a store that refuses or is away."""
-
 MENDED_S = 30.0
 
 
@@ -72,7 +69,7 @@ def test_work_goes_on_people_are_told_and_all_is_well_when_it_is_over(
         (here.drive / name).write_text(rule)
         assert (here.drive / name).read_text() == rule
         # It is not waited for: the store is not well again before the end of this block.
-        until(lambda: any(words in text for text in here.alerts()), TOLD_S)
+        until(lambda: any(words in text for text in here.alerts()))
         assert here.state(name) != "cloud"
         rate = (here.store.requests() - requests) / (time.monotonic() - begun)
         assert rate < 40, "it is asked again without a rate"
@@ -105,4 +102,4 @@ def test_a_block_in_an_archive_is_refused_at_once_and_read_when_it_is_back(
         except OSError:  # an answer of the archive was still on its way
             return False
 
-    until(is_back, 10)
+    until(is_back)

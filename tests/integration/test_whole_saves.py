@@ -17,7 +17,7 @@ from seaweed_fixture import running_seaweed
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
 BLOCK = 256 * 1024
-SOON_S = 15.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def seats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seat, Seat
         yield both
 
 
-def eventually(true: Callable[[], Any], seconds: float = SOON_S) -> float:
+def eventually(true: Callable[[], Any], seconds: float = PATIENCE_S) -> float:
     """Wait until it is true; return how long that took."""
     began = time.monotonic()
     while not true():
@@ -59,7 +59,8 @@ def test_a_big_file_appears_whole_is_announced_and_holds_up_nothing_small(
         eventually(lambda: _moving(here)["bytes_per_second"])
         moving, elsewhere = _moving(here), _moving(there)
         assert 0 < moving["bytes_left"] < moving["bytes"] == len(film)
-        assert 0 < moving["seconds_left"] < SOON_S
+        rate = moving["bytes_per_second"]
+        assert moving["seconds_left"] == pytest.approx(moving["bytes_left"] / rate, abs=0.1)
         # Who is no peer of ours says nothing of it.
         assert (elsewhere["device"], elsewhere["seconds_left"]) == (there.device("film"), None)
         while there.state("film") != "cloud":
@@ -134,11 +135,11 @@ def test_a_mount_killed_in_the_middle_of_an_upload_goes_on_with_it(
         (here.drive / "reel").write_bytes(film)
         eventually(lambda: _state(there, "reel") == "uploading")
         os.kill(here.status()["mounts"][0]["pid"], signal.SIGKILL)
-        eventually(lambda: _read(here.drive / "reel") == film, 30)
+        eventually(lambda: _read(here.drive / "reel") == film)
         assert _state(here, "reel") == "uploading"
         assert _read(there.drive / "reel") in {b"", film}
-    eventually(lambda: _read(there.drive / "reel") == film, 60)
-    eventually(lambda: _state(here, "reel") == _state(there, "reel") == "cloud", 30)
+    eventually(lambda: _read(there.drive / "reel") == film)
+    eventually(lambda: _state(here, "reel") == _state(there, "reel") == "cloud")
 
 
 def _moving(seat: Seat) -> Any:
