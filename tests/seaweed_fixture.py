@@ -120,7 +120,7 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.05)

@@ -124,7 +124,7 @@ class Lab:
             others = len(range(number % vlans, nodes, vlans)) - 1
             until(
                 partial(station.talks_to, others),
-                within=30,
+                within=90,
                 what=f"{station.name} did not find its {others} peers",
             )
 
@@ -291,7 +291,7 @@ def _raise_proxy(lab: Lab) -> None:
     scheme = "https" if record.plan.https else "http"
     record.s3 = msgspec.structs.replace(record.s3, endpoint=f"{scheme}://{address}:{port}")
     lab.save()
-    until(places.control.exists, within=15, what="the hostile proxy does not start")
+    until(places.control.exists, within=90, what="the hostile proxy does not start")
 
 
 def _name_each_other(nodes: list[NodeRecord]) -> None:

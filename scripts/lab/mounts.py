@@ -31,7 +31,7 @@ def unmount_below(root: Path) -> None:
         lazily = ["umount", "--lazy"] if os.geteuid() == 0 else ["fusermount3", "-u", "-z"]
         # Two entries can share a point, and a dying FUSE process unmounts itself.
         with contextlib.suppress(CommandFailed):
-            run([*lazily, str(point)], within=10)
+            run([*lazily, str(point)], within=60)
     left = mounted_below(root)
     if left:
         raise LabError(f"still mounted: {left[0]}; unmount it and run `scripts/lan down` again")

@@ -99,7 +99,7 @@ def await_seaweed(network: Network, places: Places, account: S3, process: Proces
             raise CommandFailed(f"SeaweedFS ended; see {places.log('s3')}")
         return network.within(CLOUD, lambda: _answers(account.endpoint))
 
-    until(answers, within=30, what="SeaweedFS does not answer")
+    until(answers, within=90, what="SeaweedFS does not answer")
     time.sleep(SETTLING)  # noqa: TID251  # no loop here
 
 

@@ -682,7 +682,7 @@ def test_a_bucket_that_refuses_is_named_by_whatever_needs_it(fresh: Workstation)
         (mountpoint / "notes").write_text("waits here")
         said = "refuses access (Read-only file system): mount it so that it can be written"
         for words in ("invite",), ("project", "create", "other"):
-            ended = fresh.run(*words, "--passphrase-file", fresh.words, timeout=30)
+            ended = fresh.run(*words, "--passphrase-file", fresh.words, timeout=50)
             assert ended.code == Exit.BUCKET_WRONG
             assert said in ended.line
         assert said[:30] in fresh.ok("status", "--alerts").out
