@@ -171,7 +171,7 @@ def empty_link(hash_: bytes) -> bytes:
     """Return the `previous` of whoever counted the entry of this hash as empty.
 
     Whoever applied it puts the hash itself. So two nodes that judged one entry differently notice
-    at the next one.
+    at the next one, unless that counted as empty for both: what is empty links to nothing.
     """
     return blake3(_EMPTY_DOMAIN + hash_).digest()
 
