@@ -217,7 +217,18 @@ class BucketHealth:
         error = next((f for k, f in self._failing.items() if k != "write"), certain[0]).error
         remedy = error.remedy or "it is tried again by itself"
         cause = error.cause.removesuffix(".")
+        if self._only_lists_fail():
+            cause = (
+                f"{cause}; that concerns listings alone, and without them no changes are committed"
+            )
         self._alerts.begin(TOPIC, f"{cause}.", f"{remedy[0].upper()}{remedy[1:]}.")
+
+    def _only_lists_fail(self) -> bool:
+        """Tell whether the store has carried out something else since listings fail."""
+        failing = self._failing.get("list")
+        return (
+            failing is not None and len(self._failing) == 1 and self._granted_from >= failing.since
+        )
 
 
 def _kind(verb: Verb) -> _Kind:

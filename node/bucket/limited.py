@@ -80,14 +80,16 @@ class Slots:
 
 
 class LimitedBucket:
-    """Bounds reads and writes apart, so that no upload ever keeps a reader waiting.
+    """Bounds reads, listings and writes apart, so that no upload ever keeps a reader waiting.
 
+    Nor do listings, which a store may refuse or leave without an answer while it hands out objects.
     Creates pass freely: there is at most one for each project, and someone waits for it.
     """
 
-    def __init__(self, inner: Bucket, reads: int, writes: int) -> None:
+    def __init__(self, inner: Bucket, reads: int, lists: int, writes: int) -> None:
         self._inner = inner
         self._reads = Slots(reads)
+        self._lists = Slots(lists)
         self._writes = Slots(writes)
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
@@ -110,7 +112,7 @@ class LimitedBucket:
             return await self._inner.size(key)
 
     async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
-        async with self._reads.one():
+        async with self._lists.one():
             return await self._inner.list(prefix, after, limit)
 
     async def delete(self, key: str) -> None:

@@ -15,6 +15,7 @@ from lucidnode.node.client.clock import Clock
 
 _PATIENCE_S = 20.0
 _READS = 32
+_LISTS = 8
 _WRITES = 8
 
 
@@ -60,4 +61,5 @@ def open_engine(
 
 def patient(counted: Bucket, clock: Clock, jitter: Jitter) -> Bucket:
     """Wrap *counted* in limits and retries, for who can wait."""
-    return RetryingBucket(LimitedBucket(counted, _READS, _WRITES), clock, jitter, _PATIENCE_S)
+    limited = LimitedBucket(counted, _READS, _LISTS, _WRITES)
+    return RetryingBucket(limited, clock, jitter, _PATIENCE_S)

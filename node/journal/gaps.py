@@ -9,7 +9,7 @@ from itertools import count
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import journal_key, journal_prefix
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, Malformed, NotThere
+from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, is_sound
 from lucidnode.node.journal.log_slots import LogSlots
@@ -54,7 +54,10 @@ class Gaps:
         if self._is_none_known(project, seq, now):
             return False
         before = journal_key(project, Seq(seq - 1))
-        listed = await self._bucket.list(journal_prefix(project), before, _BEHIND)
+        try:
+            listed = await self._bucket.list(journal_prefix(project), before, _BEHIND)
+        except Unavailable as error:
+            raise _no_listing(error) from error
         taken = sum(
             one.key == journal_key(project, Seq(number))
             for one, number in zip(listed, count(seq), strict=False)
@@ -96,3 +99,11 @@ class Gaps:
                 project, seq, body, self._writer_key
             )
         return False
+
+
+def _no_listing(error: Unavailable) -> Unavailable:
+    """Return *error* with what was asked for: a store may refuse that, and answer everything else."""
+    cause = error.cause[:1].lower() + error.cause[1:].removesuffix(".")
+    return Unavailable(
+        f"the journal cannot be listed, because {cause}", error.remedy, lasting=error.lasting
+    )

@@ -148,7 +148,7 @@ class World:
     def bucket_of(self, client: str) -> Bucket:
         """Return the store as *client* meets it."""
         hostile = HostileBucket(self.store, client, self.hostility, self.clock, self.later)
-        limited = LimitedBucket(hostile, 32, 8)
+        limited = LimitedBucket(hostile, 32, 8, 8)
         return RetryingBucket(limited, self.clock, self.random.random, _PATIENCE_S)
 
     async def run(self) -> Counter[str]:

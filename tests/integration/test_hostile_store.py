@@ -83,6 +83,28 @@ def test_work_goes_on_people_are_told_and_all_is_well_when_it_is_over(
     assert slots == list(range(1, len(slots) + 1)), "a slot was left out"
 
 
+def test_a_store_that_hands_out_everything_but_listings_takes_no_commit_and_people_are_told_why(
+    seats: tuple[Seat, Seat], seaweed: Seaweed
+) -> None:
+    here, there = seats
+    (there.drive / "read-meanwhile").write_bytes(b"theirs")
+    until((here.drive / "read-meanwhile").exists, MENDED_S)
+    project = here.status()["mounts"][0]["project"]
+    until(lambda: there.state("read-meanwhile") == "cloud", MENDED_S)
+    slots = committed_slots(seaweed, project)
+    with here.store.rules("denied list"):
+        (here.drive / "unlisted").write_text("ours")
+        until(lambda: any("the journal cannot be listed" in text for text in here.alerts()), TOLD_S)
+        waiting = here.station.run("wait", here.drive / "unlisted", "--timeout", "2")
+        assert waiting.code == 15
+        assert "the journal cannot be listed, because the bucket 'studio'" in waiting.err
+        until(lambda: any("listings alone" in text for text in here.alerts()), TOLD_S)
+        assert (here.drive / "read-meanwhile").read_bytes() == b"theirs"
+        assert committed_slots(seaweed, project) == slots
+    here.station.ok("wait", here.drive / "unlisted", "--timeout", str(MENDED_S))
+    until(lambda: here.alerts() == [], MENDED_S)
+
+
 def test_a_block_in_an_archive_is_refused_at_once_and_read_when_it_is_back(
     seats: tuple[Seat, Seat],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lucidnode.cli.cache import to_clear
-from lucidnode.cli.cloud_progress import still_to_go
+from lucidnode.cli.cloud_progress import not_told, still_to_go
 
 
 def test_what_is_left_is_what_the_daemon_says_and_else_the_whole_file(tmp_path: Path) -> None:
@@ -33,3 +33,16 @@ def test_nothing_is_left_of_a_cleared_cache_in_which_much_is_pinned() -> None:
     assert to_clear({"bytes": 3000, "pinned_bytes": 4000}) == 0, (
         "not all that is pinned has come yet"
     )
+
+
+def test_what_is_amiss_is_told_once_while_a_command_waits() -> None:
+    def alert(cause: str) -> dict[str, object]:
+        return {"mountpoint": "", "cause": cause, "remedy": "Wait.", "count": 1, "since": 0}
+
+    told: set[str] = set()
+    away = {"alerts": [alert("The bucket is away.")]}
+    [line] = not_told(away, told)
+    assert line.startswith("The bucket is away. Wait.")
+    assert list(not_told(away, told)) == []
+    assert len(list(not_told({"alerts": [*away["alerts"], alert("It is full.")]}, told))) == 1
+    assert list(not_told(None, told)) == []

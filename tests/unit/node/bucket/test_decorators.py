@@ -12,7 +12,7 @@ from bucket_contract import BucketContract
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.bucket.counted import CountedBucket, Request
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.limited import LimitedBucket, Slots
@@ -76,7 +76,7 @@ class TestRetryingBucket(BucketContract):
 class TestLimitedBucket(BucketContract):
     @pytest.fixture
     def bucket(self) -> Bucket:
-        return LimitedBucket(MemoryBucket(), reads=1, writes=1)
+        return LimitedBucket(MemoryBucket(), reads=1, lists=1, writes=1)
 
 
 class TestCountedBucket(BucketContract):
@@ -179,7 +179,7 @@ class Gate(MemoryBucket):
 
 async def test_no_more_calls_are_under_way_than_there_are_places() -> None:
     gate = Gate()
-    bucket = LimitedBucket(gate, reads=3, writes=2)
+    bucket = LimitedBucket(gate, reads=3, lists=1, writes=2)
     async with asyncio.TaskGroup() as group:
         for _ in range(10):
             group.create_task(bucket.get(KEY))
@@ -192,7 +192,7 @@ async def test_no_more_calls_are_under_way_than_there_are_places() -> None:
 
 async def test_uploads_never_keep_a_reader_or_a_commit_waiting() -> None:
     gate = Gate()
-    bucket = LimitedBucket(gate, reads=1, writes=1)
+    bucket = LimitedBucket(gate, reads=1, lists=1, writes=1)
     async with asyncio.TaskGroup() as group:
         uploads = [group.create_task(bucket.put(KEY, b"")) for _ in range(5)]
         await asyncio.sleep(0)
@@ -204,6 +204,31 @@ async def test_uploads_never_keep_a_reader_or_a_commit_waiting() -> None:
             upload.cancel()
         gate.open.set()
     assert reader.result() == b""
+
+
+async def test_listings_that_fail_or_hang_keep_no_reader_waiting() -> None:
+    class NoListing(Gate):
+        async def list(
+            self, prefix: str, after: str | None = None, limit: int = 1000
+        ) -> list[Listed]:
+            if after is None:
+                raise Unavailable("busy")
+            await self._pass("list")
+            return []
+
+    gate = NoListing()
+    bucket = LimitedBucket(gate, reads=2, lists=2, writes=1)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="busy"):
+            await bucket.list("p")
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(bucket.list("p", "hangs"))
+        for _ in range(3):
+            group.create_task(bucket.get(KEY))
+        await asyncio.sleep(0.01)
+        assert gate.under_way == {"list": 1, "get": 2}
+        gate.open.set()
 
 
 async def test_the_number_of_places_follows_how_the_store_does() -> None:
@@ -235,7 +260,7 @@ async def test_the_number_of_places_follows_how_the_store_does() -> None:
 
 async def test_a_call_given_up_in_the_queue_leaves_its_place_to_the_next() -> None:
     gate = Gate()
-    bucket = LimitedBucket(gate, reads=1, writes=1)
+    bucket = LimitedBucket(gate, reads=1, lists=1, writes=1)
     async with asyncio.TaskGroup() as group:
         first = group.create_task(bucket.get(KEY))
         waiting = [group.create_task(bucket.get(KEY)) for _ in range(3)]

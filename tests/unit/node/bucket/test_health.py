@@ -245,7 +245,7 @@ def test_what_is_refused_for_good_is_told_without_a_break_while_it_is_asked_for_
     expected_warnings: list[str],
 ) -> None:
     """A proxy that writes queries anew breaks the signatures of listings, and of nothing else."""
-    expected_warnings.append("The token has expired. Give new ones.")
+    expected_warnings.append("The token has expired")
 
     async def scene(ward: Ward) -> None:
         ward.store.lists = EXPIRED
@@ -255,6 +255,29 @@ def test_what_is_refused_for_good_is_told_without_a_break_while_it_is_asked_for_
             await ward.clock.sleep(65)
             assert ward.words
         assert ward.alerts.begun == 1
+
+    on_virtual_time(scene)
+
+
+def test_a_store_that_refuses_listings_alone_is_told_of_as_that(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("The token has expired")
+    alone = "that concerns listings alone"
+
+    async def scene(ward: Ward) -> None:
+        ward.store.lists = ward.store.reads = EXPIRED
+        with suppress(NodeError):
+            await ward.bucket.list("roster/")
+        await ward.clock.sleep(10)
+        assert ward.words == ["The token has expired. Give new ones."]
+        ward.store.reads = None
+        await ward.clock.sleep(10)
+        [words] = ward.words
+        assert alone in words
+        ward.store.writes = EXPIRED
+        await ward.try_to_put()
+        assert alone not in ward.words[0]
 
     on_virtual_time(scene)
 

@@ -14,6 +14,7 @@ from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.keys import journal_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.errors import AccessDenied, Unavailable
 from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.journal.gaps import Gaps
 from lucidnode.node.journal.journal_logs import JournalLogs
@@ -30,8 +31,11 @@ class CountedBucket(MemoryBucket):
     """Counts listings."""
 
     listings = 0
+    refusal: Unavailable | None = None
 
     async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
+        if self.refusal is not None:
+            raise self.refusal
         self.listings += 1
         return await super().list(prefix, after, limit)
 
@@ -79,6 +83,21 @@ async def test_that_nobody_has_gone_on_counts_for_a_while_and_for_the_slots_behi
     looks.clock.now += 10
     assert not await looks.is_gap(5)
     assert looks.bucket.listings == 2
+
+
+async def test_a_store_that_lists_nothing_is_said_to_and_no_slot_may_be_taken_meanwhile(
+    looks: Looks,
+) -> None:
+    looks.bucket.refusal = AccessDenied("The bucket refuses access", "ask for rights", lasting=True)
+    for _ in range(2):
+        with pytest.raises(Unavailable) as told:
+            await looks.is_gap(2)
+        assert str(told.value) == (
+            "the journal cannot be listed, because the bucket refuses access: ask for rights."
+        )
+        assert told.value.lasting
+    looks.bucket.refusal = None
+    assert not await looks.is_gap(2)
 
 
 async def test_a_look_behind_a_later_slot_tells_nothing_of_an_earlier_one(

@@ -524,7 +524,10 @@ async def test_no_slot_is_taken_while_it_cannot_be_seen_that_nobody_has_built_on
         node = Node(staging, bucket := Unlisted(), VirtualClock())
         request = wire.CommitRequest(unsigned(1), [])
         reply = await node.journal.commit(PROJECT, Seq(1), request)
-        assert (reply.outcome, reply.why) == ("unknown", "no listing now")
+        assert (reply.outcome, reply.why) == (
+            "unknown",
+            "the journal cannot be listed, because no listing now",
+        )
         assert bucket.objects == {}
         bucket.is_listed = True
         assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "committed"
