@@ -94,11 +94,11 @@ def test_a_store_that_hands_out_everything_but_listings_takes_no_commit_and_peop
     slots = committed_slots(seaweed, project)
     with here.store.rules("denied list"):
         (here.drive / "unlisted").write_text("ours")
-        until(lambda: any("the journal cannot be listed" in text for text in here.alerts()), TOLD_S)
+        until(lambda: any("the journal cannot be listed" in text for text in here.alerts()))
         waiting = here.station.run("wait", here.drive / "unlisted", "--timeout", "2")
         assert waiting.code == 15
         assert "the journal cannot be listed, because the bucket 'studio'" in waiting.err
-        until(lambda: any("listings alone" in text for text in here.alerts()), TOLD_S)
+        until(lambda: any("listings alone" in text for text in here.alerts()))
         assert (here.drive / "read-meanwhile").read_bytes() == b"theirs"
         assert committed_slots(seaweed, project) == slots
     here.station.ok("wait", here.drive / "unlisted", "--timeout", str(MENDED_S))
