@@ -28,7 +28,7 @@ from lucidnode.fs.replica.sqlite.checkpoints import Checkpoints
 from lucidnode.fs.replica.sqlite.connection import connected, locked
 from lucidnode.fs.replica.sqlite.error_mapping import mapped, mapped_errors
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.sqlite.schema import ADDED, REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.sqlite.schema import ADDED, EARLIER, REPLICATED, SCHEMA, VERSION
 from lucidnode.fs.replica.sqlite.snapshot import Snapshot
 from lucidnode.fs.replica.sqlite.unsynced import Before, Unsynced, before
 from lucidnode.node.client.clock import boot_id
@@ -327,6 +327,10 @@ class Database:
         if version == 0:
             with self.transaction():
                 self._connection.execute(SCHEMA)
+                self._connection.pragma("user_version", VERSION)
+        elif version in EARLIER:
+            with self.transaction():
+                self._connection.execute(EARLIER[version])
                 self._connection.pragma("user_version", VERSION)
         elif version != VERSION:
             raise ReplicaError(f"the replica has version {version}: update Lucidnode")

@@ -32,6 +32,15 @@ whose row `wanted` is a string of 32 bytes (docs/format.md, "Leases")."""
 
 VERSION = 2
 
+EARLIER = {
+    1: """
+ALTER TABLE head RENAME COLUMN hash TO link;
+ALTER TABLE head DROP COLUMN seen;
+"""
+}
+"""How a replica of each earlier version becomes one of this. In 1, of the first weeks of 0.1, the next entry
+was made on the hash of the newest, whether that had counted or not."""
+
 SCHEMA = """
 CREATE TABLE inode (
     ino      INTEGER PRIMARY KEY CHECK (ino > 0),

@@ -19,6 +19,7 @@ from lucidnode.fs.errors import (
     ReplicaError,
     ReplicaKeyWrong,
 )
+from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.intents import (
     Create,
@@ -26,6 +27,7 @@ from lucidnode.fs.replica.intents import (
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.connection import CHECKPOINT_PAGES
 from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.node.client.ids import Seq
 
 
 def test_everything_applied_is_there_after_a_crash(node: Node) -> None:
@@ -159,6 +161,34 @@ def test_statements_are_parsed_once(tmp_path: Path) -> None:
     parsed, found = (connection.cache_stats()[each] - before[each] for each in ("misses", "hits"))
     assert 30 * parsed < found
     user.close()
+
+
+VERSION_1 = """
+ALTER TABLE head RENAME COLUMN link TO hash;
+ALTER TABLE head ADD COLUMN seen INTEGER NOT NULL DEFAULT 9;
+DROP TABLE newest_epoch; DROP TABLE unsynced; DROP TABLE unneeded; DROP TABLE pin; DROP TABLE checkpoint;
+DROP TABLE replaced; DROP TABLE replaced_extent; DROP TABLE replaced_since;
+DROP TABLE earlier; DROP TABLE earlier_extent; DROP TABLE earlier_since;
+DROP INDEX mark; DROP INDEX lease; DROP INDEX write_lease; DROP INDEX wanted_directory;
+PRAGMA user_version = 1;
+"""
+"""What the first weeks of 0.1 had instead."""
+
+
+def test_a_replica_of_version_1_is_taken_up_with_the_work_that_waits_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "replica.db"
+    replica = Replica.open(path, KEY, "desk")
+    ino = replica.new_ino()
+    replica.apply(Create(ROOT, b"file", ino, Kind.FILE, 0o644, 0, 0, 1))
+    replica._database.change("UPDATE head SET seq = 7, link = ?", (b"h" * 32,))
+    replica._database._connection.execute(VERSION_1)
+    replica.close()
+    for _ in range(2):
+        replica = Replica.open(path, KEY, "desk")
+        assert replica.pending.head() == Head(Seq(7), b"h" * 32)
+        assert replica.pending.count() == 1
+        assert replica.tree.lookup(ROOT, b"file") == replica.tree.attributes(ino)
+        replica.close()
 
 
 def test_a_replica_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
