@@ -20,6 +20,7 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.rights_follower import RightsFollower
 from lucidnode.fs.commit_path import CommitPath, commit_path
 from lucidnode.fs.daemon_link import DaemonLink
+from lucidnode.fs.errors import ReplicaError
 from lucidnode.fs.file_layer import (
     DISK_THREADS,
     Ground,
@@ -107,7 +108,7 @@ async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterato
             contextlib.closing(await opened_replica(Path(spec.home), client, access, alerts, clock))
         )
         server = project_directory(Path(spec.home), spec.project) / MOUNT_SERVER_FILE
-        stack.callback(os.close, hold(server, spec.mountpoint))
+        stack.callback(_ended, server, hold(server, spec.mountpoint), replica)
         link = await stack.enter_async_context(
             DaemonLink(client.mounts, spec.project, partial(_hello, spec, replica), clock)
         )
@@ -298,6 +299,14 @@ async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterato
             write.packer.stop()
             read.ahead.stop()
             commit.journal.stop_ahead()
+
+
+def _ended(server: Path, held: int, replica: Replica) -> None:
+    """Let go of *server*, which stays only where changes wait for the next mount: others tell of that."""
+    with contextlib.suppress(ReplicaError):  # whoever cannot tell leaves it
+        if not replica.pending.has_work():
+            server.unlink(missing_ok=True)
+    os.close(held)
 
 
 def _hello(spec: MountSpec, replica: Replica) -> mount_messages.MountHello:

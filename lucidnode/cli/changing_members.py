@@ -28,6 +28,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.kept import unsent
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import (
     MEMBER_FILE,
@@ -266,7 +267,14 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     home: Path = context.obj
     mine, socket = unlocked(home, passphrase_file)
     _require_sent(home)
-    confirm("Leave the studio, and remove this workstation's keys for good?", yes=yes)
+    lost = "".join(
+        f"Not all that was saved in the drive at {point} is in the cloud, and it is lost with this: mount it "
+        "once more to send it. "
+        for point in unsent(home)
+    )
+    if lost and yes:
+        raise Refused(f"{lost}Without --yes you can give it up")
+    confirm(f"{lost}Leave the studio, and remove this workstation's keys for good?", yes=yes)
     _require_sent(home)  # what was mounted and written while the question stood
     asyncio.run(putting_out.leave(socket, mine))
     context.invoke(exit_command)

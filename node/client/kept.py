@@ -11,7 +11,8 @@ from pathlib import Path
 
 KEEPER_SUFFIX, SERVER_SUFFIX = ".keeper", ".server"
 """Of the locks of who keeps a mount and of who serves it, in the directory of its project, and the
-mount point in them. Those of a mount of the past lie deeper, beside its replica."""
+mount point in them. Those of a mount of the past lie deeper, beside its replica. Who serves takes his
+away when he ends, unless changes wait for the next mount."""
 
 MOUNT_KEEPER_FILE, MOUNT_SERVER_FILE = f"mount{KEEPER_SUFFIX}", f"mount{SERVER_SUFFIX}"
 """The locks of a project's mount of now."""
@@ -62,6 +63,12 @@ def mounted_now(home: Path) -> list[str]:
     """Return where *home* has mounts that its daemon is to know of: kept or served, and none of the past."""
     locks = [*mount_keepers(home), *mount_servers(home)]
     return _held([lock for lock in locks if lock.name in {MOUNT_KEEPER_FILE, MOUNT_SERVER_FILE}])
+
+
+def unsent(home: Path) -> list[str]:
+    """Return where mounts of now ended, or were killed, before all that was saved there was in the cloud."""
+    locks = [lock for lock in mount_servers(home) if lock.name == MOUNT_SERVER_FILE]
+    return [point for pid, point in map(holder, locks) if pid is None and point]
 
 
 def _held(locks: Iterable[Path]) -> list[str]:

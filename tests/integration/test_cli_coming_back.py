@@ -195,6 +195,13 @@ def test_a_mount_in_the_foreground_that_has_no_daemon_is_mounted_and_ends_in_ord
     assert serving.returncode == 0, said
     assert "changes wait for the next mount" in said
     assert "no daemon runs here" in station.ok("exit").err
+    station.unlocked("daemon")
+    lost = station.run("leave", "--yes", "--passphrase-file", station.words).line
+    assert f"not all that was saved in the drive at {drive} is in the cloud, and it is lost" in lost
+    station.unlocked("mount", "demo", drive)
+    assert (drive / "plan").read_bytes() == b"that waits"
+    station.ok("umount", drive)
+    assert not list(station.home.glob("projects/*/mount.server"))
 
 
 def test_who_mounts_while_leave_asks_has_not_left(station: Workstation) -> None:

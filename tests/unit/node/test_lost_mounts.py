@@ -15,7 +15,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.kept import RETURN_S
 from lucidnode.node.lost_mounts import LostMounts
-from lucidnode.node.mounts import Mount, MountTable, lost_topic
+from lucidnode.node.mounts import Mount, MountTable, lost_topic, unsent_topic
 
 PROJECT = ProjectId("5" * 32)
 MOUNTED = b"52 29 0:46 / /mnt/demo rw,nosuid - fuse.lucidnode lucidnode rw,user_id=0\n"
@@ -122,3 +122,38 @@ async def test_a_mount_that_is_there_or_has_a_keeper_is_not_lost(machine: Machin
     machine.clock.now += RETURN_S
     await machine.lost.look()
     assert machine.told == TOLD
+
+
+async def test_what_waits_for_the_next_mount_is_an_alert_until_that_is_there(
+    machine: Machine, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["Not all that was saved in the drive at /mnt/demo was in the cloud"]
+    server = machine.lock.with_name("mount.server")
+    server.write_text("/mnt/demo")
+    machine.lock.unlink()  # it was in the foreground
+    machine.mountinfo = b""
+    with kept(server):
+        await machine.lost.look()
+        machine.clock.now += RETURN_S
+        await machine.lost.look()
+        assert machine.told == []
+    await machine.lost.look()
+    assert machine.told == []  # it may come back by itself
+    machine.clock.now += RETURN_S
+    await machine.lost.look()
+    told = [
+        (
+            unsent_topic(PROJECT),
+            "Not all that was saved in the drive at /mnt/demo was in the cloud when that ended.",
+        )
+    ]
+    assert machine.told == told
+    machine.mountinfo = MOUNTED
+    await machine.lost.look()
+    assert machine.told == TOLD, "who mounts it again has both"
+    machine.mountinfo = b""
+    await machine.lost.look()
+    assert machine.told == told
+    server.unlink()
+    await machine.lost.look()
+    assert machine.told == []
