@@ -16,15 +16,16 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem, add_completion_class
 
-from lucidnode.cli.bash_completion import QuotingBash
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
 from lucidnode.cli.home import home_of
 from lucidnode.cli.mistyped import what_was_meant
 from lucidnode.cli.printable import printable
+from lucidnode.cli.tab_completion import QuotingBash, WholeFish
 from lucidnode.fs.channel.device import built
 
 add_completion_class(QuotingBash)
+add_completion_class(WholeFish)
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
 

@@ -154,23 +154,48 @@ def test_the_script_for_each_shell_asks_this_program(shell: str) -> None:
     assert f"_LUCIDNODE_COMPLETE={shell}_complete" in done.output
 
 
+def test_fish_is_offered_what_it_was_given_commas_and_all() -> None:
+    script = CliRunner().invoke(cli, ["completion", "fish"]).output
+    assert "string split -m 1 , -- $each" in script, "click's ends a name, and a help, at its comma"
+
+
 def test_bash_completes_by_the_script_that_we_print(tmp_path: Path) -> None:
-    script = tmp_path / "lucidnode.bash"
+    assert completed(tmp_path, "config set webhooks.") == ["webhooks.urls"]
+
+
+def test_bash_puts_no_other_name_in_the_line_than_was_offered(tmp_path: Path) -> None:
+    names = ["a\\b", "Film, cut 2", "[br]", "star*"]
+    for name in names:
+        add(tmp_path, PersistentMount(name, f"/srv/{name}"))
+    for hostile in ("'b'", "'star$(reboot)'", "plain,'star; reboot'"):
+        (tmp_path / hostile).touch()
+    found = completed(tmp_path, "project archive ''")
+    assert sorted(shlex.split(" ".join(found))) == sorted(names)
+
+
+def completed(directory: Path, words: str) -> list[str]:
+    """Return what bash offers in *directory*, which is the home as well, behind `lucidnode` and *words*."""
+    script = directory / "lucidnode.bash"
     script.write_text(CliRunner().invoke(cli, ["completion", "bash"]).output)
     asked = f"""
         source {script}
-        COMP_WORDS=(lucidnode config set webhooks.) COMP_CWORD=3
+        COMP_WORDS=(lucidnode {words}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
         _lucidnode_completion lucidnode
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
+    own = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LUCIDNODE_HOME": str(directory),
+    }
     done = subprocess.run(
         ["bash", "-c", asked],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        cwd=directory,
+        env={**os.environ, **own},
     )
-    assert done.stdout == "webhooks.urls\n"
+    return done.stdout.splitlines()
 
 
 def test_every_shown_command_has_a_page_that_roff_can_read() -> None:
