@@ -14,6 +14,7 @@ from lucidnode.cli.background import (
     facts,
     facts_if_running,
 )
+from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.output import (
     alert_line,
     as_json,
@@ -65,7 +66,7 @@ def exit_command(home: Path) -> None:
     with spinner("stopping the daemon…"):
         if not process.ends_within(_EXIT_S):
             raise Unavailable(
-                f"the daemon was told to stop and has not ended yet{_held_by(status)}"
+                f"the daemon was told to stop and has not ended yet{_held_by(process, status)}"
             )
         end_daemon_keeper(home)  # which sees the same, and is waited for
     click.echo(f"the daemon has stopped{_waiting(status)}", err=True)
@@ -73,12 +74,13 @@ def exit_command(home: Path) -> None:
         click.echo("it comes back at the next start of the service", err=True)
 
 
-def _held_by(status: dict[str, Any]) -> str:
-    """Return what may hold up a daemon that does not end, and what there is to do."""
-    for alert in status["alerts"]:
-        if alert["topic"] == CACHE_DISK:
-            return f": {alert['cause']} It ends once that disk answers"
-    return "; look again soon"
+def _held_by(process: OtherProcess, status: dict[str, Any]) -> str:
+    """Return what holds up a daemon that does not end, and what there is to do."""
+    if not process.hangs_in_disk():
+        return "; look again soon"
+    causes = [alert["cause"] for alert in status["alerts"] if alert["topic"] == CACHE_DISK]
+    said = f" ({causes[0].rstrip('.')})" if causes else ""
+    return f": it waits for a disk that does not answer{said}, and ends once that does; `lucidnode doctor` names it"
 
 
 def _waiting(status: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ class OtherProcess:
     """A hold on one process that never means another. What has ended hears nothing, without a fault."""
 
     def __init__(self, pid: int) -> None:
+        self._pid = pid
         try:
             self._handle: int | None = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -37,6 +39,15 @@ class OtherProcess:
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
+
+    def hangs_in_disk(self) -> bool:
+        """Tell whether a thread of it waits for a disk just now, and so cannot even be killed (proc(5), state D)."""
+        found = list(Path(f"/proc/{self._pid}/task").glob("*/stat"))
+        if self.ends_within(0):
+            return False  # what was found may be another's
+        with contextlib.suppress(OSError):
+            return any(each.read_bytes().rpartition(b") ")[2][:1] == b"D" for each in found)
+        return False
 
     def ends_within(self, seconds: float) -> bool:
         """Wait for its end; tell whether it has ended."""
