@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lucidnode.fs.channel.device import runs
+from lucidnode.fs.checkpoints.newcomer import Progress
 from lucidnode.fs.hand_over import AT_ONCE, SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.background_limit import raise_background
 from lucidnode.fs.kernel.left_mount import MountKeeper
@@ -43,8 +44,11 @@ async def run(
     ready: Callable[[], None],
     came_back: str = "",
     keeper: MountKeeper | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> None:
     """Mount, call *ready*, and serve until unmounted or told to end by SIGTERM or SIGINT.
+
+    *progress* hears before that how many bytes of the project's state are loaded, of how many.
 
     *came_back* says how the process before this one ended, if that was not in order. *keeper* keeps
     what such a process leaves until ours is in its place.
@@ -55,7 +59,7 @@ async def run(
     mountpoint = Path(spec.mountpoint)
     if not came_back:  # else it was looked at, and what is held there now answers nobody
         mountpoint = check(mountpoint, [Path(spec.home)])
-    async with mount_parts(spec, is_back=bool(came_back)) as parts:
+    async with mount_parts(spec, progress, is_back=bool(came_back)) as parts:
         if came_back:
             parts.link.has_served = True
             parts.alerts.begin(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lucidnode.fs.channel.device import AnsweredRead, built
+from lucidnode.fs.checkpoints.newcomer import Progress
 from lucidnode.fs.collection.round_process import daily_collection
 from lucidnode.fs.commit.catching_up import CatchingUp
 from lucidnode.fs.commit.project_access import ProjectAccess
@@ -93,8 +94,12 @@ class MountParts:
 
 
 @contextlib.asynccontextmanager
-async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterator[MountParts]:
+async def mount_parts(
+    spec: MountSpec, progress: Progress, *, is_back: bool = False
+) -> AsyncIterator[MountParts]:
     """Start everything of a mount but FUSE, and read what was committed meanwhile; end all of it on leaving.
+
+    *progress* hears how much of a first state is loaded.
 
     One that *is_back*, in the place of a process that died, reads on while it serves: programs wait for
     it, and what they were shown is in the replica. Raises AlreadyMounted, another FsError or a NodeError.
@@ -105,7 +110,9 @@ async def mount_parts(spec: MountSpec, *, is_back: bool = False) -> AsyncIterato
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET_FILE))
         access = await ProjectAccess.open(client.roster, spec.membership, spec.project)
         replica = stack.enter_context(
-            contextlib.closing(await opened_replica(Path(spec.home), client, access, alerts, clock))
+            contextlib.closing(
+                await opened_replica(Path(spec.home), client, access, alerts, clock, progress)
+            )
         )
         server = project_directory(Path(spec.home), spec.project) / MOUNT_SERVER_FILE
         stack.callback(_ended, server, hold(server, spec.mountpoint), replica)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient
+from lucidnode.fs.checkpoints.newcomer import Newcomer, NewcomerClient, Progress
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.project_home import open_replica, take_back_lost
@@ -16,10 +16,16 @@ from lucidnode.node.client.ids import ProjectId
 
 
 async def opened_replica(
-    home: Path, client: NewcomerClient, access: ProjectAccess, alerts: Alerts, clock: Clock
+    home: Path,
+    client: NewcomerClient,
+    access: ProjectAccess,
+    alerts: Alerts,
+    clock: Clock,
+    progress: Progress,
 ) -> Replica:
     """Open the replica of *home*; one that stands on nothing begins with a checkpoint, if there is one.
 
+    *progress* hears how much of that is loaded.
     Raises AlreadyMounted, NoSpace, ReplicaError.
     """
     replica = open_replica(home, access)
@@ -31,7 +37,7 @@ async def opened_replica(
             secrets.token_bytes,
             access.trusted_key,
         )
-        loaded = await Newcomer(replica, client, codec, alerts, clock).load()
+        loaded = await Newcomer(replica, client, codec, alerts, clock, progress).load()
     except BaseException:
         replica.close()
         raise

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from lucidnode.fs.checkpoints.newcomer import Progress
 from lucidnode.fs.hand_over import AT_ONCE, SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
 from lucidnode.fs.mount_parts import mount_parts
 from lucidnode.fs.mount_spec import MountSpec
@@ -21,15 +22,15 @@ from lucidnode.fs.programs.socket_path import listening_at
 from lucidnode.node.client.clock import SystemClock
 
 
-async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
+async def run(spec: MountSpec, ready: Callable[[], None], progress: Progress) -> None:
     """Open the project, call *ready*, and answer programs until none comes, or told to end by SIGTERM or SIGINT.
 
-    The socket is where *spec* has its mount point. Raises AlreadyMounted, another FsError or a
+    *progress* hears before that how much is loaded. The socket is where *spec* has its mount point. Raises AlreadyMounted, another FsError or a
     NodeError. Returning, everything acknowledged is in staging and in the replica.
     """
     os.chdir("/")
     path = Path(spec.mountpoint)
-    async with mount_parts(spec) as parts:
+    async with mount_parts(spec, progress) as parts:
         parts.invalidation.nobody()
         parts.link.has_served = True
         door = ProgramDoor(parts.programs, SystemClock())

@@ -142,6 +142,8 @@ class Office:
         self.keepers: dict[str, CheckpointKeeper] = {}
         self.devices: dict[DeviceId, bytes] = {}
         self.keys = KEYS
+        self.loaded: list[tuple[int, int]] = []
+        """What the last newcomer told of how far it was, in bytes."""
 
     @contextlib.asynccontextmanager
     async def desk(
@@ -208,7 +210,15 @@ class Office:
         replica = Replica.open(self.path / f"{name}.db", bytes(range(32)), name)
         try:
             told = alerts or Alerts(self.clock)
-            loading = Newcomer(replica, service, self.codec(service), told, self.clock)
+            self.loaded.clear()
+            loading = Newcomer(
+                replica,
+                service,
+                self.codec(service),
+                told,
+                self.clock,
+                lambda *loaded: self.loaded.append(loaded),
+            )
             return await loading.load()
         finally:
             replica.close()

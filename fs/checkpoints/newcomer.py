@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 MOST_TRIED = 3
 """Checkpoints that are tried, newest first, before the journal is read from its beginning."""
+
+Progress = Callable[[int, int], None]
+"""Hears how many bytes of rows have been loaded, of how many; of another checkpoint from the beginning."""
 
 _ATTESTED, _ONE_WORD, _CONTRADICTED = range(3)
 """What is known of a checkpoint before it is loaded, the best first."""
@@ -108,8 +111,10 @@ class Newcomer:
         codec: EntryCodec,
         alerts: Alerts,
         clock: Clock,
+        progress: Progress = lambda _done, _total: None,
     ) -> None:
         self._replica = replica
+        self._progress = progress
         self._checkpoints = daemon.checkpoints
         self._journal = daemon.journal
         self._blocks = daemon.blocks
@@ -240,6 +245,8 @@ class Newcomer:
             for since, piece in islice(wanted, AT_ONCE)
         )
         read = _Reading()
+        total, done = sum(piece.size for part in contents.parts for piece in part.pieces), 0
+        self._progress(done, total)
         while coming:
             since, piece, fetch = coming.popleft()
             plaintext = await fetch
@@ -250,6 +257,8 @@ class Newcomer:
             # What has arrived is taken from the daemon, and the next is asked for.
             await asyncio.sleep(0)
             await load.put(partial(read.rows, since, piece, plaintext))
+            done += piece.size
+            self._progress(done, total)
 
     async def _fetched(self, piece: CheckpointPiece) -> bytes:
         """Return what the block of *piece* holds. Raises a NodeError, BlockError or KeyMissing."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from lucidnode.cli.child import READY, ChildFailed
+from lucidnode.cli.child import READY, ChildFailed, loading_in
 from lucidnode.cli.daemon_watch import has_died
 from lucidnode.cli.keeper import (
     HandedOver,
@@ -55,11 +55,12 @@ def start(
     serves: str = "",
     given: bytes = b"",
     look: Callable[[], str] | None = None,
+    heard: Callable[[int, int], None] | None = None,
 ) -> int:
     """Start the command *server* detached, hand it *given* on standard input, wait until ready.
 
     A keeper, known by *lock* and by what it *serves*, starts it again when it dies. Returns the keeper's pid. What it logs goes to *log*. On a terminal the person sees *doing*, and what
-    *look* says of how far it is. Interrupted, the child is told to end. Raises ChildFailed.
+    *look* says of how far it is; *heard* is told of the bytes that are loaded, of all. Interrupted, the child is told to end. Raises ChildFailed.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "ab") as errors:
@@ -78,11 +79,14 @@ def start(
     try:
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(_handed_over(home, server[0], given))
+        lines = _Lines(child.stdout.fileno())
         with spinner(doing) as show:
-            while not select.select([child.stdout], [], [], _LOOK_INTERVAL_S)[0]:
+            while (line := lines.next(_LOOK_INTERVAL_S)) is None or loading_in(line) is not None:
+                if heard is not None and line is not None and (loaded := loading_in(line)):
+                    heard(*loaded)
                 if show is not None and look is not None:
                     show(f"{doing} {look()}".rstrip())
-        if child.stdout.readline().strip() == READY:
+        if line.strip() == READY:
             child.stdout.close()
             return child.pid
         code = child.wait()
@@ -90,6 +94,26 @@ def start(
         child.terminate()
         raise
     raise ChildFailed(_last_words(log, before), code if code > 0 else 1)
+
+
+class _Lines:
+    """What a child says, line by line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._begun = b""
+
+    def next(self, within_s: float) -> bytes | None:
+        """Return the next line, empty at the end; None if there is none yet."""
+        while b"\n" not in self._begun:
+            if not select.select([self._descriptor], [], [], within_s)[0]:
+                return None
+            came = os.read(self._descriptor, 4096)
+            if not came:
+                return b""
+            self._begun += came
+        line, _, self._begun = self._begun.partition(b"\n")
+        return line + b"\n"
 
 
 def _handed_over(home: Path, server: str, given: bytes) -> bytes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 
 READY = b"ready"
+_LOADING = re.compile(rb"loading (\d{1,18}) (\d{1,18})\n")
 
 
 class ChildFailed(Exception):
@@ -38,6 +40,18 @@ def say_ready() -> None:
     """In a child: tell whoever started it that it serves now. Raises BrokenPipeError if he has gone."""
     os.write(1, READY + b"\n")
     _say_no_more()
+
+
+def say_loading(done: int, total: int) -> None:
+    """In a child: tell whoever started it that *done* of *total* bytes are loaded, if he listens."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, b"loading %d %d\n" % (done, total))
+
+
+def loading_in(line: bytes) -> tuple[int, int] | None:
+    """Return what a *line* of a child tells as `say_loading`, None if it is another."""
+    found = _LOADING.fullmatch(line)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def say_back() -> None:

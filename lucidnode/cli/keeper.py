@@ -28,7 +28,7 @@ import msgspec
 from lucidnode.cli import confinement
 from lucidnode.cli.agent import Agent
 from lucidnode.cli.agent_of_home import agent_of
-from lucidnode.cli.child import READY, log_to_stderr, say_ready
+from lucidnode.cli.child import READY, loading_in, log_to_stderr, say_ready
 from lucidnode.cli.daemon_watch import LOOK_EVERY_S, DaemonWatch
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.held_device import KEEPER_LINE, HeldDevice
@@ -235,8 +235,14 @@ class Keeper:
                 self._watch.look()
             self._held.look()
             if said in found:
+                line = server.stdout.readline()
+                if loading_in(line) is not None:
+                    if not self._is_ready:  # somebody waits for us then
+                        with contextlib.suppress(BrokenPipeError):
+                            os.write(1, line)
+                    continue
                 waiting.remove(said)
-                if server.stdout.readline().strip() == READY:
+                if line.strip() == READY:
                     self._served_well = True
                     if not self._is_ready:
                         self._is_ready = True

@@ -11,7 +11,7 @@ import uvloop
 
 from lucidnode.cli import confinement
 from lucidnode.cli.allocator import keep_large_buffers
-from lucidnode.cli.child import log_to_stderr, say_back, say_ready
+from lucidnode.cli.child import log_to_stderr, say_back, say_loading, say_ready
 from lucidnode.cli.held_device import mount_keeper
 from lucidnode.fs.mount import run
 from lucidnode.fs.mount_spec import MountSpec
@@ -31,4 +31,4 @@ def mount_process_command(came_back: str) -> None:
     confinement.confine(confinement.of_a_mount(os.environ))
     keep_large_buffers()
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_back if came_back else say_ready, came_back, keeper))
+    uvloop.run(run(spec, say_back if came_back else say_ready, came_back, keeper, say_loading))

@@ -1,4 +1,4 @@
-"""How far a mount that is starting has read the journal, in words for a terminal."""
+"""How far a mount that is starting has loaded the project, and read the journal, in words for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lucidnode.cli.background import facts_if_running
-from lucidnode.cli.output import duration
+from lucidnode.cli.output import duration, size
 
 
 class MountProgress:
@@ -23,6 +23,15 @@ class MountProgress:
         self._clock = clock
         self._first: tuple[int, float] | None = None
         """Where it stood when it was first seen to read, and when."""
+        self._loaded: tuple[int, int] | None = None
+        """Bytes of the project's state, and of how many."""
+        self._began_loading = 0.0
+
+    def loaded(self, done: int, total: int) -> None:
+        """Hear that *done* of *total* bytes of the project's state are loaded."""
+        if self._loaded is None or done == 0:
+            self._began_loading = self._clock()
+        self._loaded = done, total
 
     def words(self) -> str:
         """Ask the daemon, and say where the mount is; nothing while it is not there."""
@@ -33,7 +42,17 @@ class MountProgress:
         for mount in status["mounts"] if status else ():
             if mount["mountpoint"] == str(self._mountpoint):
                 return self._reading(mount["head"], mount.get("reading_to"))
-        return ""
+        return "" if self._loaded is None else self._loading(*self._loaded)
+
+    def _loading(self, done: int, total: int) -> str:
+        if done >= total:
+            return f"loading the project, {size(total)}: checking it"
+        said = f"loading the project, {size(done)} of {size(total)}"
+        seconds = self._clock() - self._began_loading
+        if not done or seconds <= 0:
+            return said
+        rate = done / seconds
+        return f"{said}, {size(rate)}/s, {duration((total - done) / rate)} left"
 
     def _reading(self, head: int, upto: int | None) -> str:
         now = self._clock()

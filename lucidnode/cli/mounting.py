@@ -220,6 +220,7 @@ def mount_command(
             memory_limit=config.memory_limit,
             snapdir=kept.snapdir,
         )
+        progress = MountProgress(home, mountpoint)
         lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         if foreground:
@@ -244,7 +245,8 @@ def mount_command(
             f"mounting {project}…",
             serves=str(mountpoint),
             given=msgspec.msgpack.encode(spec),
-            look=MountProgress(home, mountpoint).words,
+            look=progress.words,
+            heard=progress.loaded,
         )
     where = f"{mountpoint}, a new directory" if made else str(mountpoint)
     click.echo(f"{project} is mounted at {where}", err=True)

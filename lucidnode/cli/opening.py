@@ -19,9 +19,10 @@ from lucidnode import membership
 from lucidnode.cli import confinement
 from lucidnode.cli.allocator import keep_large_buffers
 from lucidnode.cli.background import facts, start
-from lucidnode.cli.child import log_to_stderr, say_back, say_ready
+from lucidnode.cli.child import log_to_stderr, say_back, say_loading, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.mount_progress import MountProgress
 from lucidnode.cli.mounting import keeper_file, mount_log, project_called
 from lucidnode.cli.project_names import offering_projects
 from lucidnode.cli.secrets_input import passphrase_file
@@ -69,6 +70,7 @@ def open_project_command(home: Path, project: str, passphrase_file: Path | None)
             cache = cache_directory(home, config)
             check_for_writing(cache, config.cache_limit, config.min_free, cached)
             at = programs_socket(home, found.id)
+            progress = MountProgress(home, at)
             spec = MountSpec(
                 home=str(home),
                 mountpoint=str(at),
@@ -94,6 +96,8 @@ def open_project_command(home: Path, project: str, passphrase_file: Path | None)
                         f"opening {project}…",
                         serves=str(at),
                         given=msgspec.msgpack.encode(spec),
+                        look=progress.words,
+                        heard=progress.loaded,
                     )
             except AlreadyMounted:
                 if time.monotonic() > end:
@@ -117,7 +121,7 @@ def files_process_command(came_back: str) -> None:
     confinement.confine(confinement.of_a_mount(os.environ))
     keep_large_buffers()
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_back if came_back else say_ready))
+    uvloop.run(run(spec, say_back if came_back else say_ready, say_loading))
 
 
 async def _opened_at(home: Path, project: ProjectId) -> str | None:

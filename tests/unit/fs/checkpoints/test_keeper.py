@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,6 +125,9 @@ async def test_later_checkpoints_hold_what_changed_and_lead_to_the_same_state(
         assert (later.since, later.upto) == (EVERY, 2 * EVERY)
         assert await office.newcomer("carl") == 2 * EVERY
         assert stored(office, "carl") == rows_of(anna.node.replica) == rows_of(ben.node.replica)
+        sizes = [piece.size for part in (base, later) for piece in part.pieces]
+        assert len(sizes) > 1
+        assert office.loaded == [(done, sum(sizes)) for done in accumulate(sizes, initial=0)]
 
 
 async def test_a_newcomer_knows_which_epoch_had_begun_at_the_checkpoint(tmp_path: Path) -> None:

@@ -29,3 +29,23 @@ def test_a_mount_that_reads_its_journal_says_how_far_it_is_how_fast_and_how_long
     assert said(9000, 9000) == "reading its journal, entry 9,000 of 9,000, 78/s, 0 s left"
     # A daemon of an earlier release tells no end.
     assert progress.said({"mounts": [{"mountpoint": "/drive", "head": 9}]}).endswith("entry 9")
+
+
+def test_a_first_mount_says_how_much_of_the_project_is_loaded() -> None:
+    now = 100.0
+    progress = MountProgress(Path("/home"), Path("/drive"), lambda: now)
+
+    def said(done: int, total: int) -> str:
+        progress.loaded(done, total)
+        return progress.said({"mounts": []})
+
+    assert progress.said(None) == ""
+    assert said(0, 40_000_000) == "loading the project, 0 B of 40.0 MB"
+    now += 2
+    assert (
+        said(4_000_000, 40_000_000) == "loading the project, 4.0 MB of 40.0 MB, 2.0 MB/s, 18 s left"
+    )
+    assert said(40_000_000, 40_000_000) == "loading the project, 40.0 MB: checking it"
+    assert said(0, 30_000_000) == "loading the project, 0 B of 30.0 MB", "another checkpoint"
+    mounts = [{"mountpoint": "/drive", "head": 9, "reading_to": 12}]
+    assert progress.said({"mounts": mounts}) == "reading its journal, entry 9 of 12"
