@@ -90,6 +90,15 @@ def parse(txt: Mapping[bytes, bytes | None], lan_key: bytes, instance: str) -> A
     return Advert(_blinded(fields["d"], lan_key, instance), port, weight)
 
 
+def is_of_another_release(txt: Mapping[bytes, bytes | None]) -> bool:
+    """Tell whether *txt* is in the format of an earlier or a later release: of which studio does not show."""
+    version = txt.get(b"v") or b""
+    return (
+        _NUMBER.fullmatch(version.decode("ascii", "replace")) is not None
+        and version != VERSION.encode()
+    )
+
+
 def names(txt: Mapping[bytes, bytes | None], host: str, lan_key: bytes, instance: str) -> bool:
     """Return whether an announcement that `parse` took was made for the address *host*."""
     tags = (txt[b"a"] or b"").decode()

@@ -18,9 +18,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """Nodes of the studio by device id, each with the addresses and the control port it announces."""
+    """Nodes of the studio by device id, each with the addresses and the control port it announces.
+
+    So many *foreign* nodes announce themselves as another release does, of this studio or another.
+    """
 
     places: Mapping[str, tuple[tuple[str, ...], int]]
+    foreign: int = 0
 
 
 async def announcements(lan_key: bytes, seconds: float) -> Announced:
@@ -31,6 +35,7 @@ async def announcements(lan_key: bytes, seconds: float) -> Announced:
     """
     places: dict[str, tuple[tuple[str, ...], int]] = {}
     asked: set[str] = set()
+    foreign: set[str] = set()
 
     async def ask(zeroconf: Zeroconf, name: str) -> None:
         try:
@@ -44,6 +49,8 @@ async def announcements(lan_key: bytes, seconds: float) -> Announced:
         found = advert.parse(info.properties, lan_key, name.removesuffix(f".{SERVICE}"))
         if found is not None:
             places[found.device] = tuple(info.parsed_scoped_addresses()), found.control_port
+        elif advert.is_of_another_release(info.properties):
+            foreign.add(name)
 
     try:
         async with AsyncZeroconf(ip_version=IPVersion.All) as service, asyncio.TaskGroup() as group:
@@ -63,4 +70,4 @@ async def announcements(lan_key: bytes, seconds: float) -> Announced:
                 await asyncio.sleep(seconds)
     except* (Error, RuntimeError) as failed:
         raise OSError(str(failed.exceptions[0])) from failed
-    return Announced(dict(places))
+    return Announced(dict(places), len(foreign))

@@ -319,6 +319,14 @@ def alone(
             "not even our own announcement is heard: multicast is blocked on this machine",
             "let UDP port 5353 in and out at this machine's firewall",
         )
+    if heard.foreign:
+        return Finding(
+            "office",
+            "note",
+            f"{heard.foreign} other workstation(s) announce themselves as another release of Lucidnode does",
+            "if they are of this studio, bring all workstations to one release: until then they exchange "
+            "no blocks, and share files through the bucket",
+        )
     return Finding(
         "office",
         "note",

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.discovery.advert import MAX_HOSTS, Advert, encode, names, parse
+from lucidnode.discovery.advert import (
+    MAX_HOSTS,
+    Advert,
+    encode,
+    is_of_another_release,
+    names,
+    parse,
+)
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.discovery.interfaces import Interface
 from lucidnode.discovery.mdns import announced
@@ -43,6 +50,17 @@ def test_another_studio_reads_nothing(advert: Advert) -> None:
     assert parse(on_the_wire(encode(advert, KEY, INSTANCE, HOSTS)), b"x" * 32, INSTANCE) is None
 
 
+@pytest.mark.parametrize(
+    ("version", "is_another"),
+    [(b"1", True), (b"3", True), (b"2", False), (b"0", False), (b"\xff", False), (None, False)],
+)
+def test_another_release_is_told_by_its_version_alone(
+    version: bytes | None, is_another: bool
+) -> None:
+    assert is_of_another_release({b"v": version, b"more": b"of it"}) is is_another
+    assert not is_of_another_release({})
+
+
 @given(adverts)
 def test_an_announcement_does_not_work_under_another_name(advert: Advert) -> None:
     assert parse(on_the_wire(encode(advert, KEY, INSTANCE, HOSTS)), KEY, "another") is None
@@ -58,6 +76,7 @@ def test_two_starts_of_one_device_have_nothing_telling_in_common(advert: Advert)
 
 @given(st.dictionaries(st.binary(max_size=8), st.none() | st.binary(max_size=64)))
 def test_anything_at_all_is_ignored(txt: dict[bytes, bytes | None]) -> None:
+    is_of_another_release(txt)
     assert parse(txt, KEY, INSTANCE) is None
 
 

@@ -24,7 +24,7 @@ CONFIG = NodeConfig(
     min_free=0,
     mdns=False,
 )
-BO = {"b" * 32: (("10.0.0.2", "fe80::1%3"), 7450)}
+BO: dict[str, tuple[tuple[str, ...], int]] = {"b" * 32: (("10.0.0.2", "fe80::1%3"), 7450)}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,14 @@ def test_why_a_workstation_is_alone(
     found = alone(own, Announced(heard), others, reached)
     assert (found.verdict, words in found.found) == (verdict, True), found
     assert found.remedy
+
+
+def test_workstations_of_another_release_are_told_where_nobody_else_is_heard() -> None:
+    own: dict[str, tuple[tuple[str, ...], int]] = {"own": (("10.0.0.1",), 1)}
+    found = alone("own", Announced(own, 2), {}, [])
+    assert (found.verdict, "2 other workstation(s)" in found.found) == ("note", True)
+    assert "bring all workstations to one release" in found.remedy
+    assert "another release" not in alone("own", Announced({**own, **BO}, 2), BO, []).found
 
 
 async def test_workstations_that_were_named_and_are_not_connected_are_tried(tmp_path: Path) -> None:
