@@ -139,8 +139,8 @@ def disk(
             what,
             "amiss",
             f"its disk hangs: {said_by(hanging)}",
-            "look at that disk, or at the network that it is behind; if it stays away, restart this "
-            "machine without it and `lucidnode cache adopt` another",
+            "look at that disk, or at the network that it is behind; if it stays away: `lucidnode umount` "
+            "for each mount, `lucidnode exit`, and `lucidnode cache adopt DIRECTORY` on another",
         )
     except OSError as error:
         return Finding(
