@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from lucidnode.node.client import mount_messages
-from lucidnode.node.client.alerts import UNSENT
+from lucidnode.node.client.alerts import LOST, UNSENT
 from lucidnode.node.client.conflicts import ConflictOrder, ConflictQuery, ConflictReply
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
@@ -45,7 +45,7 @@ _UNREAD = 256
 
 def lost_topic(project: ProjectId) -> str:
     """Return the topic of the alert that the mount of *project* has lost its process."""
-    return f"mount-lost:{project}"
+    return f"{LOST}:{project}"
 
 
 def unsent_topic(project: ProjectId) -> str:

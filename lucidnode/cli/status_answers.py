@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lucidnode.cli.output import counted, duration, in_blocks, is_cache_missing, size
-from lucidnode.node.client.alerts import UNSENT
+from lucidnode.node.client.alerts import LOST, UNSENT
 
 
 def status_answers(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -42,8 +42,8 @@ def _safe(found: dict[str, Any]) -> str:
         waits.append(counted(unsent, "change"))
     if waits:
         return f"safe on this disk; on its way to the cloud: {waits[0]}"
-    if any(alert["topic"].partition(":")[0] == UNSENT for alert in found["alerts"]):
-        return "safe on this disk, but not all of it is on its way to the cloud, see below"
+    if any(alert["topic"].partition(":")[0] in {UNSENT, LOST} for alert in found["alerts"]):
+        return "safe on this disk, but perhaps not all of it is on its way to the cloud, see below"
     if writing:
         return f"all in the cloud but {counted(writing, 'file')} that a program still writes"
     return "safe in the cloud, all of it"

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 BUCKET = "bucket"
 """Topic of the alert that the bucket cannot be used now."""
 
-UNSENT = "unsent"
-"""What the topic of an alert begins with that changes of a project wait for its next mount."""
+UNSENT, LOST = "unsent", "mount-lost"
+"""What the topics of alerts begin with that changes of a project wait for its next mount, and that its
+mount has lost its process."""
 
 MAX_ALERTS = 64
 """Alerts shown at once; whoever reports another kind is told no. So nobody outside can fill our

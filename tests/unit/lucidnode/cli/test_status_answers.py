@@ -56,8 +56,9 @@ def test_work_is_said_to_be_in_the_cloud_only_when_all_of_it_is() -> None:
     assert "1 file that a program still writes" in answers(on_their_way=[file])["your work"]
     theirs = {"device": "ada", "state": "writing"}
     assert answers(on_their_way=[theirs])["your work"] == "safe in the cloud, all of it"
-    left = [{"topic": f"unsent:{'5' * 32}"}]
-    assert "not all of it is on its way to the cloud" in answers(alerts=left)["your work"]
+    for topic in ("unsent", "mount-lost"):
+        left = [{"topic": f"{topic}:{'5' * 32}"}]
+        assert "perhaps not all of it is on its way" in answers(alerts=left)["your work"]
     missing = [{"topic": "cache-disk"}]
     assert (
         "perhaps not all here: the disk of the cache is missing or fails"
