@@ -76,8 +76,10 @@ def test_umount_waits_for_a_drive_that_looks_for_a_new_daemon(
 ) -> None:
     mountpoint = station.folder / "mount"
     station.unlocked("mount", "demo", mountpoint)
-    uplink.rate = MB / 4
-    (mountpoint / "take").write_bytes(os.urandom(2 * MB))
+    uplink.rate = (
+        4 * MB
+    )  # a drive that looks for it waits behind blocks, and they are more than that
+    (mountpoint / "take").write_bytes(os.urandom(60 * MB))
     served_by = station.processes("mount-process")[-1]
     os.kill(served_by, signal.SIGSTOP)
     try:
