@@ -102,25 +102,35 @@ def test_umount_waits_for_a_drive_that_looks_for_a_new_daemon(
     assert station.facts("status")["uploads"]["bytes"] == 0
 
 
+def unmounting(station: Workstation, mountpoint: Path) -> tuple[str, float]:
+    """Unmount; return what was said, and the seconds it took."""
+    began = time.monotonic()
+    said = station.ok("umount", mountpoint, timeout=90).err
+    return said, time.monotonic() - began
+
+
 def test_without_a_bucket_umount_and_exit_say_what_waits(
     station: Workstation, uplink: Uplink
 ) -> None:
     mountpoint = station.folder / "mount"
     station.unlocked("mount", "demo", mountpoint)
     uplink.cut()
-    (mountpoint / "late").write_bytes(os.urandom(3 * MB))
-    began = time.monotonic()
-    said = station.ok("umount", mountpoint).err
-    assert time.monotonic() - began < 2 * STANDSTILL_S, "what does not move is waited for once"
-    assert len(said.splitlines()) == 1
-    assert re.search(r"is unmounted; 3\.\d MB in \d blocks wait on this disk", said)
-    assert "changes wait for the next mount" in said
-    said = station.ok("exit").err
-    assert re.search(r"has stopped; 3\.\d MB in \d blocks are safe on this disk", said)
-    uplink.heal()
+    try:
+        (mountpoint / "late").write_bytes(os.urandom(3 * MB))
+        said, in_vain = unmounting(station, mountpoint)
+        assert len(said.splitlines()) == 1
+        assert re.search(r"is unmounted; 3\.\d MB in \d blocks wait on this disk", said)
+        assert "changes wait for the next mount" in said
+        said = station.ok("exit").err
+        assert re.search(r"has stopped; 3\.\d MB in \d blocks are safe on this disk", said)
+    finally:
+        uplink.heal()
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "late").stat().st_size == 3 * MB
-    assert station.ok("umount", mountpoint, timeout=90).err == f"{mountpoint} is unmounted\n"
+    said, with_success = unmounting(station, mountpoint)
+    assert said == f"{mountpoint} is unmounted\n"
+    # Beside what the same costs on this machine where all moves.
+    assert in_vain - with_success < 1.5 * STANDSTILL_S, "what does not move is waited for once"
     assert station.ok("exit").err == "the daemon has stopped\n"
 
 
