@@ -177,7 +177,12 @@ class Workstation:
         os.close(theirs)
         shown, at, waiting = "", 0, list(answers)
         end = time.monotonic() + timeout
-        with contextlib.closing(os.fdopen(ours, "rb+", buffering=0)) as terminal:
+        with (
+            contextlib.closing(os.fdopen(ours, "rb+", buffering=0)) as terminal,
+            contextlib.ExitStack() as ended,
+        ):
+            ended.callback(process.wait)
+            ended.callback(process.kill)  # however this ends, nobody is left for the next test
             while process.poll() is None or select.select([terminal], [], [], 0)[0]:
                 assert time.monotonic() < end, shown
                 if select.select([terminal], [], [], 0.1)[0]:
@@ -191,8 +196,9 @@ class Workstation:
                     given = answer if isinstance(answer, str) else answer()
                     if isinstance(given, str):
                         terminal.write(given.encode() + b"\n")
+            code = process.wait(timeout)
         assert not waiting, (waiting, shown)
-        return process.wait(timeout), shown
+        return code, shown
 
     def leave(self) -> None:
         """Take away what still runs and is mounted."""
