@@ -27,7 +27,6 @@ from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.node.client.kept import (
-    RETURN_S,
     holder,
     mount_keepers,
     mount_servers,
@@ -38,6 +37,9 @@ from lucidnode.node.client.kept import (
 _LOOK_INTERVAL_S = 0.25
 _REPORT_INTERVAL_S = 1.25
 """Seconds within which a mount has told the daemon of its newest changes."""
+
+_FOUND_S = 30.0
+"""Seconds for a mount that is served, or kept, to find the daemon: both read something in the bucket first."""
 
 _HAND_OVER_S = 60.0
 """Seconds for the mount process to end; it bounds its own hand-over well below that."""
@@ -184,7 +186,7 @@ async def _mount_at(home: Path, mountpoint: Path) -> dict[str, Any] | None:
 
     One that is just coming back, or looks for a daemon that has just begun to serve, is waited for.
     """
-    ends_at = time.monotonic() + RETURN_S
+    ends_at = time.monotonic() + _FOUND_S
     while True:
         mount = _found(await facts_if_running(home, "status"), mountpoint)
         is_kept = str(mountpoint) in mounted_now(home)

@@ -76,9 +76,8 @@ def test_umount_waits_for_a_drive_that_looks_for_a_new_daemon(
 ) -> None:
     mountpoint = station.folder / "mount"
     station.unlocked("mount", "demo", mountpoint)
-    uplink.rate = (
-        4 * MB
-    )  # a drive that looks for it waits behind blocks, and they are more than that
+    # The drive looks for it behind the blocks that are on their way, and there are more than those.
+    uplink.rate = 4 * MB
     (mountpoint / "take").write_bytes(os.urandom(60 * MB))
     served_by = station.processes("mount-process")[-1]
     os.kill(served_by, signal.SIGSTOP)
