@@ -117,8 +117,8 @@ class ColleagueServer:
             self.port = self._port
             stack.callback(self._ended)
             runner = await nameless_runner(app, max_body_bytes=MAX_BODY_BYTES, shutdown_timeout_s=1)
-            stack.push_async_callback(runner.cleanup)
             assert runner.server is not None
+            stack.push_async_callback(_cleaned_up, runner, runner.server)
             listener = LimitedListener(
                 bound,
                 runner.server,
@@ -216,3 +216,13 @@ class ColleagueServer:
             return await shown.changes(project, reader, after, told)
 
         return replace(shown, facts=facts, changes=changes, settle=None)
+
+
+async def _cleaned_up(runner: web.AppRunner, server: web.Server) -> None:
+    """End *runner* and all connections to its *server*."""
+    transports = [each.transport for each in server.connections]
+    await runner.cleanup()
+    for transport in transports:
+        if transport is not None:
+            # One of TLS stays for half a minute else, if the browser does not say goodbye as well.
+            transport.abort()

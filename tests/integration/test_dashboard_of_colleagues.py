@@ -286,3 +286,34 @@ async def test_a_taken_port_is_an_alert_and_no_daemon_stays_away_for_it(
         async with office.serving():
             [alert] = office.scene.alerts.current()
             assert "dashboard.listen" in alert.remedy
+
+
+async def test_a_browser_that_says_nothing_at_the_end_keeps_no_connection(office: Office) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def came_in() -> tuple[socket.socket, ssl.SSLObject]:
+        raw = socket.create_connection(("127.0.0.1", office.port))
+        raw.settimeout(10)
+        came, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inside = context.wrap_bio(came, going)
+        while True:
+            try:
+                inside.do_handshake()
+            except ssl.SSLWantReadError:
+                raw.sendall(going.read())
+                came.write(raw.recv(1 << 16))
+            else:
+                break
+        shown = f"Authorization: Bearer {METRICS}\r\n"
+        inside.write(f"GET /metrics HTTP/1.1\r\nHost: here\r\n{shown}\r\n".encode())
+        raw.sendall(going.read())
+        raw.recv(1 << 16)
+        return raw, inside
+
+    async with office.serving():
+        raw, _inside = await asyncio.to_thread(came_in)
+    # Below TLS it is over as well, though nothing of ours has answered the goodbye.
+    with raw, contextlib.suppress(ConnectionResetError):
+        while await asyncio.to_thread(raw.recv, 1 << 16):
+            pass
